@@ -1,0 +1,168 @@
+"""Exercises with hints, checks and solutions; the checks are tested on right and wrong answers."""
+
+import dataclasses
+import dis
+import importlib
+import inspect
+import textwrap
+import types
+from collections.abc import Callable
+from typing import Any
+
+from dlnotes.validation import received
+
+
+class WrongAnswer(Exception):
+    """Raised by a check; the message teaches what the answer gets wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Exercise:
+    """One exercise of a lesson.
+
+    Attributes:
+        id: Lesson number and a running number, such as ``"01.2"``.
+        title: A few words.
+        prompt: What to write, in Markdown; the lesson shows it word for word.
+        hints: From a nudge to nearly the answer.
+        check: Called with the learner's answer; raises `WrongAnswer` with a message that teaches,
+            or returns None.
+        reference: A right answer: a function whose source is shown, or a value.
+        explanation: Why the reference is right.
+        wrong: Plausible wrong answers, each with a piece of the message that it must meet.
+    """
+
+    id: str
+    title: str
+    prompt: str
+    hints: tuple[str, ...]
+    check: Callable[[Any], None]
+    reference: Any
+    explanation: str
+    wrong: tuple[tuple[Any, str], ...]
+
+
+_hints_shown: dict[str, int] = {}
+
+
+def find(exercise_id: str) -> Exercise:
+    """Return the exercise with this id.
+
+    Raises:
+        ValueError: If there is none; the message lists the lesson's exercises.
+    """
+    if not isinstance(exercise_id, str) or exercise_id.count(".") != 1:
+        raise ValueError(
+            f'`exercise_id` must look like "01.2": lesson and number. '
+            f"{received(exercise_id=exercise_id)}"
+        )
+    listed = of_lesson(exercise_id.split(".")[0])
+    for exercise in listed:
+        if exercise.id == exercise_id:
+            return exercise
+    known = ", ".join(exercise.id for exercise in listed) or "none in this lesson"
+    raise ValueError(f"`exercise_id` must be one of: {known}. {received(exercise_id=exercise_id)}")
+
+
+def of_lesson(number: str) -> tuple[Exercise, ...]:
+    """Return a lesson's exercises by its two-digit number; () if it has none."""
+    from dlnotes.exercises import MODULES
+
+    if number not in MODULES:
+        return ()
+    return importlib.import_module(f"dlnotes.exercises.{MODULES[number]}").EXERCISES
+
+
+def check(exercise_id: str, answer: Any) -> bool:
+    """Check an answer and print a message: not attempted yet, what is wrong, or right.
+
+    Returns:
+        Whether the answer is right. The message never depends on the machine.
+    """
+    passed, message = verdict(find(exercise_id), answer)
+    print(f"Exercise {exercise_id}: {message}")
+    return passed
+
+
+def verdict(exercise: Exercise, answer: Any) -> tuple[bool, str]:
+    """Return whether `answer` is right, and the message for the learner."""
+    if not attempted(answer):
+        return False, (
+            f'not attempted yet. Write your answer above; exercises.hint("{exercise.id}") helps.'
+        )
+    if callable(exercise.reference) and not callable(answer):
+        return False, (
+            f"not yet: expected a function, received {type(answer).__name__}. "
+            "Give the function itself, without calling it."
+        )
+    try:
+        exercise.check(answer)
+    except WrongAnswer as error:
+        return False, f"not yet: {error}"
+    except Exception as error:  # the learner's own code failed: show where
+        return False, f"your code raised {type(error).__name__}: {error}{_learner_line(error)}"
+    return True, "right. " + exercise.explanation
+
+
+def attempted(answer: Any) -> bool:
+    """Return whether there is an answer: not ``...``, None, or a function without code.
+
+    Example:
+        >>> def stub(x):
+        ...     '''To be written.'''
+        ...     ...
+        >>> attempted(stub), attempted(...), attempted(lambda x: x + 1)
+        (False, False, True)
+    """
+    if answer is None or answer is ...:
+        return False
+    if isinstance(answer, types.FunctionType):
+        steps = [
+            step for step in dis.get_instructions(answer) if step.opname not in ("RESUME", "NOP")
+        ]
+        trivial = {"LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+        constants = [step.argval for step in steps if "CONST" in step.opname]
+        if {step.opname for step in steps} <= trivial and all(c in (None, ...) for c in constants):
+            return False
+        names = {step.argval for step in steps if step.opname.startswith("LOAD_GLOBAL")}
+        if names == {"NotImplementedError"} and not answer.__code__.co_nlocals > _arity(answer):
+            return False
+    return True
+
+
+def _arity(function: types.FunctionType) -> int:
+    code = function.__code__
+    return code.co_argcount + code.co_kwonlyargcount
+
+
+def _learner_line(error: BaseException) -> str:
+    trace, line = error.__traceback__, ""
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if "ipykernel" in name or name.startswith("<"):
+            line = f" (line {trace.tb_lineno} of your cell)"
+        trace = trace.tb_next
+    return line
+
+
+def hint(exercise_id: str) -> None:
+    """Print the next hint; after the last one, say where the solution is."""
+    exercise = find(exercise_id)
+    shown = _hints_shown.get(exercise_id, 0)
+    if shown >= len(exercise.hints):
+        print(f'No more hints. exercises.solution("{exercise_id}") shows an answer.')
+        return
+    print(f"Hint {shown + 1} of {len(exercise.hints)}: {exercise.hints[shown]}")
+    _hints_shown[exercise_id] = shown + 1
+
+
+def solution(exercise_id: str) -> None:
+    """Print a right answer with the reason why it is right."""
+    exercise = find(exercise_id)
+    reference = exercise.reference
+    text = (
+        textwrap.dedent(inspect.getsource(reference)).rstrip()
+        if isinstance(reference, types.FunctionType)
+        else repr(reference)
+    )
+    print(f"{text}\n\n{exercise.explanation}")

@@ -1,0 +1,3 @@
+"""Custom Keras layers, one a file."""
+
+__all__: list[str] = []

@@ -1,0 +1,60 @@
+"""Checks of the arguments that all builders share."""
+
+from typing import Any
+
+import keras
+
+from dlnotes.validation import check_int, received
+
+
+def check_input_shape(input_shape: Any) -> tuple[int, ...]:
+    """Return the shape of one example as a tuple of integers >= 1.
+
+    Raises:
+        TypeError: If it is not a tuple or list of integers.
+        ValueError: If it is empty or a length is below 1.
+    """
+    if not isinstance(input_shape, tuple | list):
+        raise TypeError(
+            "`input_shape` must be a tuple of integers, without the batch axis. "
+            f"{received(input_shape=input_shape)}"
+        )
+    if not input_shape:
+        raise ValueError(
+            f"`input_shape` must have at least one axis. {received(input_shape=input_shape)}"
+        )
+    return tuple(check_int("input_shape", length, low=1) for length in input_shape)
+
+
+def check_activation(name: str, activation: Any) -> str:
+    """Return the name of a Keras activation function.
+
+    Raises:
+        TypeError: If it is not a text (functions cannot be reloaded safely).
+        ValueError: If Keras knows no such activation.
+    """
+    if not isinstance(activation, str):
+        raise TypeError(
+            f"`{name}` must be the name of an activation. {received(**{name: activation})}"
+        )
+    try:
+        keras.activations.get(activation)
+    except ValueError as error:
+        raise ValueError(
+            f"`{name}` must be an activation that Keras knows. {received(**{name: activation})}"
+        ) from error
+    return activation
+
+
+def check_model_name(name: Any) -> str:
+    """Return the name of a model.
+
+    Raises:
+        TypeError: If it is not a text.
+        ValueError: If it is empty.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"`name` must be a text. {received(name=name)}")
+    if not name:
+        raise ValueError(f"`name` must not be empty. {received(name=name)}")
+    return name
