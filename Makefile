@@ -46,7 +46,9 @@ clean:
 
 # === Installation ===
 
-# The name of the stamp holds what was installed: other content or another extra, another stamp.
+# The name of the stamp holds what was installed: other content, another extra or another folder
+# (scripts hold their folder's name), another stamp.
+STAMP := $(VENV)/.installed
 ifneq ($(filter-out help clean,$(MAKECMDGOALS)),)
 EXTRA := $(strip $(DLNOTES_EXTRA))
 ifeq ($(EXTRA),)
@@ -60,10 +62,12 @@ endif
 ifeq ($(wildcard requirements.txt),)
 $(error requirements.txt is missing: run make in the folder of the course)
 endif
-STAMP := $(VENV)/.installed-$(shell cat pyproject.toml requirements.txt | cksum | tr ' ' '-')-$(EXTRA)
+SUM := $(shell { cat pyproject.toml requirements.txt; pwd; } | cksum | tr ' ' '-')
+STAMP := $(VENV)/.installed-$(SUM)-$(EXTRA)
 endif
 
 setup: check-python $(STAMP)
+	@:
 
 .PHONY: check-python
 check-python:
@@ -83,9 +87,9 @@ endif
 
 $(STAMP):
 	@set -e; \
+	suits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
 	if ! $(VENV_PYTHON) -m pip --version >/dev/null 2>&1; then \
 	    rm -rf $(VENV); \
-	    suits='import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))'; \
 	    python=; incomplete=; \
 	    for candidate in $(if $(PYTHON),"$(PYTHON)",python3.12 python3.13 python3.11 python3 python); do \
 	        "$$candidate" -c "$$suits" >/dev/null 2>&1 || continue; \
@@ -106,8 +110,12 @@ $(STAMP):
 	    fi; \
 	    echo "Making $(VENV) with $$python"; \
 	    "$$python" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	elif ! $(VENV_PYTHON) -c "$$suits"; then \
+	    echo "$(VENV) was made with a Python that is not 3.11, 3.12 or 3.13." >&2; \
+	    echo "Run: make clean, then the same command again." >&2; \
+	    exit 1; \
 	fi; \
-	rm -f $(VENV)/.installed-*; \
+	rm -f $(VENV)/.installed $(VENV)/.installed-*; \
 	other=; \
 	case "$(EXTRA) `uname -sm`" in \
 	    gpu*) other=tensorflow-cpu ;; \

@@ -117,9 +117,9 @@ def run(
             "--store", help="For authors: write the outputs into the lesson's own notebook."
         ),
     ] = False,
-    output: Annotated[
-        Path, typer.Option(help="Folder for the results.", file_okay=False)
-    ] = Path("build"),
+    output: Annotated[Path, typer.Option(help="Folder for the results.", file_okay=False)] = Path(
+        "build"
+    ),
 ) -> None:
     """Run lessons, and save notebooks, web pages and a report.
 
@@ -431,12 +431,11 @@ def list_data(ctx: typer.Context) -> None:
         return
     from dlnotes import datasets
 
-    rows = [
-        tuple(_cell(entry[key]) for key in ("name", "title", "kind", "licence", "source"))
-        + (_size(entry["size"]), entry["state"])
-        for entry in datasets.overview()
-    ]
-    columns = ["name", "title", "kind", "licence", "source", "size", "state"]
+    columns = ["name", "title", "kind", "size", "licence", "source", "state"]
+    rows = []
+    for entry in datasets.overview():
+        size = datasets.format_size(entry["size"]) if entry["size"] else "–"
+        rows.append([str((entry | {"size": size})[column]) for column in columns])
     _table(columns, rows, right={"size"})
     _say("Fetch one that is not downloaded with: dlnotes data fetch NAME")
 
@@ -624,16 +623,6 @@ def _table(
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     console.print(table)
-
-
-def _cell(value: Any) -> str:
-    return str(value)
-
-
-def _size(value: Any) -> str:
-    from dlnotes import datasets
-
-    return datasets.format_size(value) if isinstance(value, int) and value else str(value or "–")
 
 
 def _debug() -> bool:

@@ -238,12 +238,14 @@ def _column_bands(column: str, band: Any, num_rows: int) -> list[Band]:
 
 
 def _floats(name: str, value: Any) -> np.ndarray:
+    message = f"A measured value must be a number. {received(**{name: value})}"
     try:
-        return np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"A measured value must be a number. {received(**{name: value})}"
-        ) from error
+        array = np.asarray(value)
+        if array.dtype.kind in "OSUMmc":  # NumPy would read None as NaN, and "1" as 1
+            raise TypeError(message)
+        return array.astype(np.float64)
+    except ValueError as error:
+        raise TypeError(message) from error
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

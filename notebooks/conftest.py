@@ -19,7 +19,10 @@ def pytest_collectstart(collector):
         collector.skip_compare += NOT_COMPARED
 
 
-def pytest_runtest_setup(item):
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    result = yield
     cell = getattr(item, "cell", None)
     if cell is not None and cell.execution_count is None:  # nbval compares nothing then
         pytest.fail("this cell was stored without being run: dlnotes run --store", pytrace=False)
+    return result

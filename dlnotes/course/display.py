@@ -119,7 +119,9 @@ class RunDisplay:
         grid = Table.grid()
         grid.add_row(Text(text, overflow="ellipsis", no_wrap=True))
         bar = Table.grid(padding=(0, 2))
-        bar.add_row(ProgressBar(total=total, completed=done, width=30, complete_style="green"), Text(number))
+        bar.add_row(
+            ProgressBar(total=total, completed=done, width=30, complete_style="green"), Text(number)
+        )
         grid.add_row(bar)
         return grid
 
@@ -137,9 +139,7 @@ class RunDisplay:
 
 def show_error(console: Console, lesson: Lesson, error: CellError) -> None:
     """Print a failing cell: its number, its source, and what went wrong."""
-    console.print(
-        f"\n[bold]{escape(lesson.label)}, code cell {error.cell}[/bold]", highlight=False
-    )
+    console.print(f"\n[bold]{escape(lesson.label)}, code cell {error.cell}[/bold]", highlight=False)
     if console.is_terminal:
         source = Syntax(error.source, "python", line_numbers=True, word_wrap=True)
         console.print(Padding(source, (0, 0, 0, 2)))

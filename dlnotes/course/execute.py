@@ -133,10 +133,13 @@ class _Job(threading.Thread):
             kernel_name="python3",
             resources={"metadata": {"path": str(cwd)}},
             record_timing=False,
-            # C-level logs must not enter stored outputs: under pytest they are not captured either
-            extra_arguments=["--IPKernelApp.capture_fd_output=False"],
+            extra_arguments=[
+                # C-level logs must not enter stored outputs: under pytest they are not either
+                "--IPKernelApp.capture_fd_output=False",
+                "--IPKernelApp.log_level=ERROR",  # a local kernel warns about its open port
+            ],
             on_cell_start=self._on_start,
-            on_cell_complete=self._on_complete,
+            on_cell_executed=self._on_executed,
         )
 
     def run(self) -> None:
@@ -157,7 +160,7 @@ class _Job(threading.Thread):
             self._cell_start = time.perf_counter()
             self._tick.set()
 
-    def _on_complete(self, cell: Any, cell_index: int) -> None:
+    def _on_executed(self, cell: Any, cell_index: int, execute_reply: Any) -> None:
         if cell.cell_type == "code":
             self.cell_seconds.append(time.perf_counter() - self._cell_start)
 

@@ -292,7 +292,11 @@ def _executable() -> str:
 
 def nvidia_driver() -> tuple[str, ...]:
     """Return one line for each GPU that the NVIDIA driver reports; () if no driver answers."""
-    command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
+    command = [
+        "nvidia-smi",
+        "--query-gpu=name,driver_version,memory.total",
+        "--format=csv,noheader",
+    ]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=15, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -322,7 +326,8 @@ def _products() -> tuple[Product, ...]:
 
 def _product(keras: Any, device: str) -> Product:
     # whole numbers this small multiply without rounding, in TF32 too
-    numbers = np.random.default_rng(0).integers(-8, 9, (2, _PRODUCT_SIZE, _PRODUCT_SIZE))
+    size = (2, _PRODUCT_SIZE, _PRODUCT_SIZE)
+    numbers = np.random.default_rng(0).integers(-8, 9, size).astype("float64")
     expected = numbers[0] @ numbers[1]
     with keras.device(device):
         a, b = (keras.ops.convert_to_tensor(n.astype("float32")) for n in numbers)

@@ -45,7 +45,7 @@ class Stage:
 def unit_tests(root: Path, *, say: Say) -> Stage:
     """Run the unit tests and the examples of the docstrings."""
     arguments = ["tests", "dlnotes", "--doctest-modules", "-n", str(WORKERS)]
-    return _stage("unit tests", [_pytest(arguments, root, test_environment())], say)
+    return _stage("unit tests", [_pytest(arguments, root, clean_environment())], say)
 
 
 def lesson_tests(
@@ -57,7 +57,7 @@ def lesson_tests(
     extra_env: Mapping[str, str] | None = None,
 ) -> Stage:
     """Run lessons strictly: every stored text output must come again."""
-    env = test_environment() | dict(extra_env or {})
+    env = clean_environment() | dict(extra_env or {})
     paths = [lesson.path for lesson in lessons]
     return _stage(name, [_pytest(nbval_arguments(paths), root, env, extra_env)], say)
 
@@ -81,7 +81,7 @@ def wheel_test(lesson: Lesson, root: Path, *, say: Say) -> Stage:
         work.mkdir()
         for path in (lesson.path, SANITIZE, POLICY):
             shutil.copy(root / path, work)
-        env = test_environment() | {"PYTHONPATH": str(site)}
+        env = clean_environment() | {"PYTHONPATH": str(site)}
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
         arguments = nbval_arguments([Path(lesson.path).name], workers=0, folder="")
         steps = [
@@ -115,25 +115,17 @@ def nbval_arguments(
     return [*arguments, *paths]
 
 
-def test_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """Return the environment of the tests: nothing that changes a lesson's outputs."""
-    unwanted = {
+    unwanted = (
         "MPLBACKEND",  # Agg would remove every figure
         "DLNOTES_SEED_OFFSET",
         "DLNOTES_FULL",
         "DLNOTES_CALIBRATE",
-        "PYTEST_ADDOPTS",
-    }
-    inherited = ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_")  # of a test run around this one
-    env = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in unwanted and not name.startswith(inherited)
-    }
+        "PYTEST_",  # of a test run around this one
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith(unwanted)}
     return env | {"DLNOTES_HEADLESS": "1"}
-
-
-test_environment.__test__ = False  # not a test, whatever its name says
 
 
 @dataclasses.dataclass(frozen=True)

@@ -342,7 +342,7 @@ def _chunks(file: DatasetFile, where: str, timeout: float, deadline: float) -> I
                     f"{where}: the server offers {length} bytes, expected {file.size}"
                 )
             # read1 returns after one receive: a server that drips cannot outlast `deadline`.
-            while chunk := response.read(_CHUNK):
+            while chunk := response.read1(_CHUNK):
                 yield chunk
                 if time.monotonic() >= deadline:
                     raise _BrokenTransfer("the time allowed for the whole file is over")

@@ -132,7 +132,8 @@ def attempted(answer: Any) -> bool:
 
 def _arity(function: types.FunctionType) -> int:
     code = function.__code__
-    return code.co_argcount + code.co_kwonlyargcount
+    stars = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    return code.co_argcount + code.co_kwonlyargcount + stars
 
 
 def _learner_line(error: BaseException) -> str:

@@ -139,7 +139,7 @@ def _check_pocket(answer):
             )
 
 
-def mistake_bound(x, y, weights, bias):
+def bound(x, y, weights, bias):
     """Return Novikoff's bound (R / gamma)**2 for rows x, labels 0 or 1, and a separating line."""
     rows = np.column_stack([x, np.ones(len(x))])
     line = np.append(weights, bias)
@@ -168,7 +168,7 @@ def _bound_without_bias(x, y, weights, bias):
 def _check_bound(answer):
     x, y = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 4.0]]), np.array([1, 0, 1])
     weights, bias = np.array([2.0, 0.0]), -2.0
-    right, result = mistake_bound(x, y, weights, bias), float(answer(x, y, weights, bias))
+    right, result = bound(x, y, weights, bias), float(answer(x, y, weights, bias))
     if np.isclose(result, right):
         longer = float(answer(x, y, 10 * weights, 10 * bias))
         if np.isclose(longer, right):
@@ -274,7 +274,7 @@ EXERCISES = (
         id="01.4",
         title="How many corrections can there be?",
         prompt=(
-            "Write `mistake_bound(x, y, weights, bias)`: Novikoff's bound $(R/\\gamma)^2$ for rows "
+            "Write `bound(x, y, weights, bias)`: Novikoff's bound $(R/\\gamma)^2$ for rows "
             "`x` of shape (B, D), labels 0 or 1, and a line without mistakes. Treat the bias as "
             "one more weight whose input is always 1. $R$ is the length of the longest such row, "
             "$\\gamma$ the smallest signed distance of a row from the line."
@@ -285,7 +285,7 @@ EXERCISES = (
             "Divide the smallest one by the length of (w1, …, wD, b) to get a distance.",
         ),
         check=_check_bound,
-        reference=mistake_bound,
+        reference=bound,
         explanation=(
             "Each correction turns the weights towards every separating line by at least gamma, "
             "but makes them longer by less than R: after (R/gamma)² corrections none can follow."

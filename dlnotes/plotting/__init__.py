@@ -6,6 +6,7 @@ from dlnotes.plotting.boundaries import (
     grid,
     line,
     scatter_classes,
+    separating_lines,
     small_multiples,
 )
 from dlnotes.plotting.curves import function_curves, learning_curves, loss_curve, loss_surface
@@ -31,6 +32,7 @@ __all__ = [
     "loss_surface",
     "network_graph",
     "scatter_classes",
+    "separating_lines",
     "small_multiples",
     "style",
 ]

@@ -1,6 +1,6 @@
 """Points in a plane, the regions that a classifier gives to each class, and the line between."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -450,7 +450,7 @@ def _clip_line(w: np.ndarray, b: float, low: np.ndarray, high: np.ndarray) -> np
     start, direction = -b * w / (w @ w), np.array([-w[1], w[0]])
     enter, leave = -np.inf, np.inf
     for position, step in zip(start, direction, strict=True):
-        if step == 0:
+        if abs(step) < 1e-12:  # parallel to this pair of edges
             if not -1e-12 <= position <= 1 + 1e-12:
                 return np.empty((0, 2))
             continue
@@ -565,3 +565,74 @@ def _check_limits(name: str, limits: Any) -> tuple[float, float] | None:
     if not low < high:
         raise ValueError(f"`{name}` must be a pair (low, high). {received(**{name: limits})}")
     return float(low), float(high)
+
+
+@styled
+def separating_lines(
+    x: Any,
+    y: Any,
+    lines: Mapping[str, tuple[Any, float]] | Sequence[tuple[Any, float]],
+    *,
+    ax: Axes | None = None,
+    class_names: Sequence[str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    highlight: Any = None,
+    xlim: tuple[float, float] | None = None,
+    ylim: tuple[float, float] | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw data points of several classes and, over them, several lines w₁x₁ + w₂x₂ + b = 0.
+
+    Args:
+        x: Data points of shape (B, 2).
+        y: Their classes, shape (B,).
+        lines: Pairs (weights, bias). A mapping names them: they are drawn from pale to black, in
+            its order, with a legend. A sequence is drawn in one grey, as a bundle.
+        ax: Axes to draw on; None makes a new figure.
+        class_names: One name a class; None leaves the classes out of the legend.
+        feature_names: Labels of the two axes, with units.
+        highlight: Rows of `x` to circle, as a mask or as row numbers.
+        xlim: Limits of the first axis, or None for those of the data.
+        ylim: Limits of the second axis, or None for those of the data.
+        title: What the picture shows.
+
+    Returns:
+        The axes.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If shapes do not fit together, or a line has no direction.
+    """
+    if not isinstance(lines, Mapping | Sequence) or isinstance(lines, str):
+        raise TypeError(
+            f"`lines` must be a mapping or a sequence of (weights, bias). {received(lines=lines)}"
+        )
+    pairs = list(lines.values()) if isinstance(lines, Mapping) else list(lines)
+    for pair in pairs:
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise ValueError(f"Each line must be a pair (weights, bias). {received(line=pair)}")
+    ax = scatter_classes(
+        x,
+        y,
+        ax=ax,
+        class_names=class_names,
+        feature_names=feature_names,
+        highlight=highlight,
+        size=14,
+        legend=class_names is not None,
+        title=title,
+    )
+    ax.set_xlim(_check_limits("xlim", xlim) or ax.get_xlim())
+    ax.set_ylim(_check_limits("ylim", ylim) or ax.get_ylim())
+    points = ax.get_legend_handles_labels()[0] if class_names is None else []
+    if not isinstance(lines, Mapping):
+        for weights, bias in pairs:
+            line(weights, bias, ax=ax, color="#888888", linewidth=0.9)
+        return ax
+    for number, (name, (weights, bias)) in enumerate(lines.items(), start=1):
+        shade = str(round(0.75 * (len(lines) - number) / max(1, len(lines) - 1), 3))  # "0" is black
+        line(weights, bias, ax=ax, color=shade, label=name)
+    handles = [h for h in ax.get_legend_handles_labels()[0] if h not in points]
+    if handles:
+        ax.legend(handles=handles)
+    return ax

@@ -180,15 +180,13 @@ def loss_surface(
         path = check_array("path", path, shape=(None, 2))
     ax = axes_or_new(ax, (5.4, 4.0))
     filled = ax.contourf(w1, w2, losses, levels=levels, cmap="cividis", extend=extend)
-    ax.contour(w1, w2, losses, levels=filled.levels, colors="white", linewidths=0.4, alpha=0.6)
+    ax.contour(w1, w2, losses, levels=filled.levels[1:], colors="white", linewidths=0.4, alpha=0.6)
     lowest = _lowest(losses)
     if lowest.sum() == 1:
         row, column = np.argwhere(lowest)[0]
         ax.plot(w1[column], w2[row], label="lowest loss", **STAR)
     else:
-        # A hair above the floor, where interpolation between the samples gives a smooth edge.
-        edge = losses.min() + 2e-3 * (losses.max() - losses.min())
-        ax.contour(w1, w2, losses, levels=[edge], colors=COLORS[4], linewidths=2.5)
+        ax.contour(w1, w2, lowest.astype(float), levels=[0.5], colors=COLORS[4], linewidths=2.0)
         ax.plot([], [], color=COLORS[4], linewidth=2.5, label="all inside: lowest loss")
     if path is not None:
         outline = [patheffects.withStroke(linewidth=3.5, foreground="black")]

@@ -65,8 +65,14 @@ def style() -> Iterator[None]:
         >>> mpl.rcParams["font.size"] == before
         True
     """
-    with mpl.rc_context(RC):
+    # Only these settings come back, not all as rc_context would do it: a notebook's backend makes
+    # pyplot interactive when the first figure loads it, and must find that unchanged later.
+    before = {name: mpl.rcParams[name] for name in RC}
+    mpl.rcParams.update(RC)
+    try:
         yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def class_colors(n: int) -> tuple[str, ...]:

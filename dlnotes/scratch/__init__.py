@@ -31,6 +31,7 @@ from dlnotes.scratch.losses import (
     sparse_categorical_cross_entropy,
     sparse_categorical_cross_entropy_gradient,
 )
+from dlnotes.scratch.perceptron import Perceptron, margin, mistake_bound
 
 __all__ = [
     "ACTIVATIONS",
@@ -38,6 +39,7 @@ __all__ = [
     "Activation",
     "Dense",
     "LayerOutput",
+    "Perceptron",
     "binary_cross_entropy",
     "binary_cross_entropy_gradient",
     "categorical_cross_entropy",
@@ -47,8 +49,10 @@ __all__ = [
     "hinge_loss_gradient",
     "linear",
     "linear_derivative",
+    "margin",
     "mean_squared_error",
     "mean_squared_error_gradient",
+    "mistake_bound",
     "perceptron_loss",
     "perceptron_loss_gradient",
     "relu",

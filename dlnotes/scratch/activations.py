@@ -5,21 +5,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dlnotes.validation import check_array, check_choice, check_float, check_int, received
+from dlnotes.validation import check_array, check_choice, check_int, received
 
 
-def step(z: Any, *, threshold: float = 0.0) -> np.ndarray:
-    """Return 1 where ``z >= threshold`` and 0 elsewhere: the first artificial neuron's answer.
+def step(z: Any) -> np.ndarray:
+    """Return 1 where ``z >= 0`` and 0 elsewhere: the first artificial neuron's answer.
 
     Its derivative is 0 everywhere except at the jump, where there is none. So it has no
     derivative function here, and gradient descent cannot use it.
 
     Example:
         >>> step([-2.0, 0.0, 3.0])
-        array([0., 1., 1.])
+        array([0, 1, 1])
     """
     z = check_array("z", z)
-    return (z >= check_float("threshold", threshold)).astype(np.float64)
+    return np.where(z >= 0, 1, 0)
 
 
 def linear(z: Any) -> np.ndarray:

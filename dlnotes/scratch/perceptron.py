@@ -3,7 +3,7 @@
 import numpy as np
 
 from dlnotes.scratch.activations import step
-from dlnotes.validation import check_array, check_float, check_int, check_same_length
+from dlnotes.validation import check_array, check_float, check_int, check_same_length, received
 
 
 class Perceptron:
@@ -67,3 +67,76 @@ class Perceptron:
         check_same_length(x=x, y=y)
         rows = rng.integers(len(x), size=check_int("num_draws", num_draws, low=1))
         return np.array([self.update(x[i], y[i]) for i in rows])
+
+
+def margin(weights, bias, x, y):
+    """Return the signed distance from a line to the row nearest to it.
+
+    Args:
+        weights: Array of shape (D,), not all zero.
+        bias: A float.
+        x: Rows of shape (B, D).
+        y: Labels 0 or 1, shape (B,).
+
+    Returns:
+        The smallest distance in the unit of `x`, negative if a row lies on the wrong side.
+
+    Raises:
+        TypeError: If an argument does not hold numbers.
+        ValueError: If shapes do not match, a label is not 0 or 1, or all weights are zero.
+
+    Example:
+        >>> float(margin([1.0, 0.0], -2.0, [[1.5, 9.0], [3.0, 9.0]], [0, 1]))
+        0.5
+    """
+    weights, signs, x = _check_line(weights, x, y)
+    return np.min(signs * (x @ weights + bias)) / np.linalg.norm(weights)
+
+
+def mistake_bound(weights, bias, x, y):
+    """Return the largest number of corrections that a perceptron can need from a zero start.
+
+    The bound is (R / γ)². The bias counts as one more weight, whose input is always 1: R is the
+    length of the longest such row, γ the margin of the given line in that space.
+
+    Args:
+        weights: Array of shape (D,), not all zero, of a line without mistakes.
+        bias: A float.
+        x: Rows of shape (B, D).
+        y: Labels 0 or 1, shape (B,).
+
+    Raises:
+        TypeError: If an argument does not hold numbers.
+        ValueError: If shapes do not match, a label is not 0 or 1, or the line makes a mistake.
+
+    References:
+        Novikoff, On convergence proofs for perceptrons (1962), theorem 1.
+
+    Example:
+        >>> float(mistake_bound([2.0], 0.0, [[-1.0], [1.0]], [0, 1]))
+        2.0
+    """
+    weights, signs, x = _check_line(weights, x, y)
+    rows = np.column_stack([x, np.ones(len(x))])
+    line = np.append(weights, bias)
+    gamma = np.min(signs * (rows @ line)) / np.linalg.norm(line)
+    if gamma <= 0:
+        wrong = int(np.sum(signs * (rows @ line) <= 0))
+        raise ValueError(
+            "The bound needs a line without mistakes. "
+            f"Received: weights={weights}, bias={bias}, which has {wrong} mistakes on {len(x)} rows"
+        )
+    return (np.max(np.linalg.norm(rows, axis=1)) / gamma) ** 2
+
+
+def _check_line(weights, x, y):
+    """Return weights (D,), signs (B,) of -1 or +1, and rows x (B, D), all checked."""
+    weights = check_array("weights", weights, ndim=1)
+    x = check_array("x", x, shape=(None, len(weights)))
+    y = check_array("y", y, ndim=1)
+    check_same_length(x=x, y=y)
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(f"`y` must hold the labels 0 and 1. {received(y=np.unique(y))}")
+    if not weights.any():
+        raise ValueError(f"`weights` must not all be zero. {received(weights=weights)}")
+    return weights, 2 * y - 1, x

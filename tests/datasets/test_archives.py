@@ -68,9 +68,7 @@ def test_several_members_in_one_pass():
 @pytest.mark.parametrize("name", ["../x", "/x", "a/../../x", "C:x", "a\\x", ""])
 def test_names_that_lead_outside_are_refused(name):
     for data in (tar_bytes((name or "x", REG, b"bad")), zip_bytes((name or "x", 0, b"bad"))):
-        with pytest.raises(
-            ValueError, match=r"`member` must be a relative name inside the archive"
-        ):
+        with pytest.raises(ValueError, match=r"`member` must be a relative name"):
             read_member(data, name)
 
 

@@ -199,8 +199,10 @@ def test_nobody_listens(tmp_path, server):
 
 def test_silent_server_times_out(server, tmp_path):
     server.routes["/toy"] = lambda h, n: server.released.wait(10)
+    start = time.monotonic()
     with pytest.raises(DownloadError, match=r"no answer within 0.1 s \(attempt 3\)"):
         get(server, tmp_path, timeout=0.1)
+    assert time.monotonic() - start < 2
     assert visible(tmp_path) == []
 
 
@@ -288,6 +290,19 @@ def test_interrupt_leaves_nothing(server, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         get(server, tmp_path, progress=interrupt)
     assert visible(tmp_path) == []
+
+
+def test_file_appears_by_a_rename_only(server, tmp_path, monkeypatch):
+    server.routes["/toy"] = lambda h, n: h.send_all()
+    moved = []
+
+    def watch(part, target):
+        moved.append((os.path.dirname(part), os.path.getsize(part), target.exists()))
+        os.rename(part, target)
+
+    monkeypatch.setattr(fetch_module.os, "replace", watch)
+    get(server, tmp_path)
+    assert moved == [(str(tmp_path / "toy"), len(CONTENT), False)]
 
 
 def test_full_disk_is_told_before_the_transfer(server, tmp_path, monkeypatch):

@@ -101,7 +101,8 @@ def test_loss_surface_outlines_a_flat_floor():
     ax = plotting.loss_surface(W1, W2, flat)
     assert legend_texts(ax) == ["all inside: lowest loss"]
     outline = ax.collections[-1].get_paths()[0].vertices
-    np.testing.assert_allclose(np.hypot(*outline.T), 0.5, atol=0.05)
+    grid_step = W2[1] - W2[0]
+    np.testing.assert_allclose(np.hypot(*outline.T), 0.5, atol=grid_step)
 
 
 def test_loss_surface_draws_the_path_from_start_to_end():

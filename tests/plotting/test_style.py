@@ -1,5 +1,7 @@
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
@@ -52,7 +54,7 @@ def test_class_counts_out_of_range_are_refused(function):
         function(11)
     with pytest.raises(ValueError, match="Received: n=0"):
         function(0)
-    with pytest.raises(TypeError, match="`n` must be an integer. Received: n=2.5"):
+    with pytest.raises(TypeError, match=r"`n` must be an integer. Received: n=2.5"):
         function(2.5)
 
 
@@ -63,3 +65,20 @@ def test_a_new_figure_has_the_style_after_its_block_too():
     assert {label.get_fontsize() for label in ax.get_xticklabels()} == {9.0}
     assert not ax.spines["top"].get_visible()
     assert plt.get_fignums() == [ax.figure.number]  # so that a notebook shows it, once
+
+
+def test_a_notebook_shows_each_figure_once(monkeypatch):
+    monkeypatch.delenv("MPLBACKEND", raising=False)
+    cells = [
+        "from dlnotes import plotting",
+        "ax = plotting.function_curves([0, 1], {'f': [0, 1]})\n"
+        "_ = plotting.line([1, -1], 0, ax=ax)",
+        "import matplotlib.pyplot as plt\nplt.get_fignums()",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    quiet, drawn, after = (cell.outputs for cell in notebook.cells)
+    assert quiet == []
+    assert [sorted(output["data"]) for output in drawn] == [["image/png", "text/plain"]]
+    assert drawn[0]["data"]["text/plain"].startswith("<Figure size ")
+    assert after[0]["data"]["text/plain"] == "[]"
