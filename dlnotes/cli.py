@@ -123,9 +123,9 @@ def run(
 ) -> None:
     """Run lessons, and save notebooks, web pages and a report.
 
-    Each lesson runs from top to bottom in a fresh kernel. The folder build then holds for each the executed
-    notebook and one self-contained HTML page, and report.json with every measured value.
-    A lesson that fails is shown with the cell that failed.
+    Each lesson runs from top to bottom in a fresh kernel. The folder build then holds for each
+    the executed notebook and one self-contained HTML page, and report.json with every measured
+    value. A lesson that fails is shown with the cell that failed.
     """
     if full and store:
         raise typer.BadParameter("--store keeps what learners see: not together with --full")
@@ -495,8 +495,8 @@ _Report = Annotated[
 def compare(old: _Report, new: _Report) -> None:
     """For maintainers: compare two reports of runs.
 
-    Shows the versions and the measured values that differ. A shift of 1 is the whole width of the value's band. Exit status 1 means that a value of the
-    new report lies outside its band.
+    Shows the versions and the measured values that differ. A shift of 1 is the whole width of
+    the value's band. Exit status 1 means that a value of the new report lies outside its band.
     """
     from dlnotes.course import reports
 

@@ -18,8 +18,7 @@ def refuses(error, message, function, *arguments, **options):
 def test_received_lists_values_and_cuts_long_ones():
     assert validation.received(a=1, b="x") == "Received: a=1, b='x'"
     text = validation.received(rows=list(range(1000)))
-    assert len(text) <= len("Received: ") + 120
-    assert text.endswith("…")
+    assert text == "Received: " + f"rows={list(range(1000))}"[:117] + "…"
 
 
 @pytest.mark.parametrize("value", [3, np.int64(3), np.uint8(3)])

@@ -358,7 +358,14 @@ _TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
 {%- block html_head_js_requirejs -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
-{%- block footer -%}</body></html>{%- endblock -%}
+{%- block html_head_js_mermaidjs -%}{%- endblock -%}
+{%- block data_png scoped -%}
+<div class="jp-RenderedImage jp-OutputArea-output" tabindex="0">
+<img src="data:image/png;base64,{{ output.data['image/png'] | trim }}"
+ alt="{{ output.metadata.get('image/png', {}).get('alt', '') | escape_html }}">
+</div>
+{%- endblock -%}
+{%- block footer -%}</html>{%- endblock -%}
 """
 
 

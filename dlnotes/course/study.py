@@ -26,6 +26,7 @@ INDEX = "notebooks/README.md"
 DEFAULT_PORT = 8888
 _START_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 10
+_KERNEL_TIMEOUT_S = 2
 _SETTINGS = {
     # the index is there to be read, not to be edited
     "@jupyterlab/docmanager-extension:plugin": {"defaultViewers": {"markdown": "Markdown Preview"}},
@@ -100,14 +101,13 @@ def study(
 
 
 def server_command(root: Path, state: Path, port: int) -> list[str]:
-    """Return the command that starts the server: on this machine only, with no questions."""
+    """Return the command that starts the server: on this machine only."""
     settings = {
         "ServerApp.ip": "127.0.0.1",
         "ServerApp.port": port,
         "ServerApp.port_retries": 50,  # the port may be taken between our look and its start
         "ServerApp.root_dir": root,
         "ServerApp.open_browser": False,
-        "ServerApp.answer_yes": True,
         "LabApp.extension_manager": "readonly",
         "ContentsManager.checkpoints_class": "dlnotes.course.checkpoints.ProjectCheckpoints",
         "ProjectCheckpoints.checkpoint_dir": state / "checkpoints",
@@ -251,11 +251,11 @@ def _stop(server: subprocess.Popen[bytes]) -> None:
         server.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(_STOP_TIMEOUT_S)
-    _, alive = psutil.wait_procs(family, timeout=2)
+    _, alive = psutil.wait_procs(family, timeout=_KERNEL_TIMEOUT_S)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=2)
+    psutil.wait_procs(alive, timeout=_KERNEL_TIMEOUT_S)
     server.wait()
 
 

@@ -23,11 +23,12 @@ import dlnotes
 from dlnotes import runtime
 from dlnotes.course import claims, lessons
 folder = Path(sys.argv[1]).resolve()
-found = [Path(dlnotes.__file__), runtime.resource("notebooks/claims.toml"), runtime.resource("data")]
+found = [Path(dlnotes.__file__), *map(runtime.resource, ("notebooks/claims.toml", "data"))]
 outside = [str(path) for path in found if folder not in path.resolve().parents]
 if outside:
     sys.exit(f"not from the wheel: {', '.join(outside)}")
-print(f"dlnotes, {len(claims.load())} claims, {len(lessons.load().lessons)} lessons: from the wheel")
+counts = f"{len(claims.load())} claims, {len(lessons.load().lessons)} lessons"
+print(f"dlnotes, {counts}: from the wheel")
 """
 
 Say = Callable[[str], None]

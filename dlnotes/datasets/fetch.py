@@ -293,6 +293,9 @@ def _fetch_file(
         except DatasetError:
             raise
         except OSError as error:
+            with contextlib.suppress(DatasetError):
+                _verify(info, file, target)
+                return  # another process was faster, and Windows does not replace an open file
             raise DatasetError(
                 f"dataset {info.name!r}: {target} could not be written: {error}"
             ) from error

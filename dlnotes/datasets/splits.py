@@ -45,8 +45,7 @@ def split_indices(
     if np.any(counts - num_test - num_val < 1):
         raise ValueError(
             "`test_size` and `val_size` must leave at least one row of each class to train on. "
-            f"Received: test_size={test_size}, val_size={val_size}, "
-            f"rows a class={[int(n) for n in counts]}"
+            + received(test_size=test_size, val_size=val_size, class_sizes=counts.tolist())
         )
     test = np.concatenate([g[:t] for g, t in zip(groups, num_test, strict=True)])
     cuts = list(zip(groups, num_test, num_test + num_val, strict=True))

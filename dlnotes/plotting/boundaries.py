@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from dlnotes.plotting.style import (
     COLORS,
     MARKERS,
-    RC,
     axes_or_new,
     check_texts,
     label_axes,
@@ -367,8 +366,6 @@ def small_multiples(
         squeeze=False,
     )
     axes = axes.ravel()
-    for ax in axes:
-        ax.tick_params(labelsize=RC["xtick.labelsize"])
     for ax in axes[num_panels:]:
         ax.set_visible(False)
     for ax in axes[max(0, num_panels - columns) : num_panels]:  # lowest visible of each column

@@ -127,8 +127,6 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = (5.0, 3.6)) -> Axes
     """
     if ax is None:
         _, ax = plt.subplots(figsize=size)
-        # Ticks are made late, after the style's block: their size is fixed here.
-        ax.tick_params(labelsize=RC["xtick.labelsize"])
         return ax
     if not isinstance(ax, Axes):
         raise TypeError(f"`ax` must be a matplotlib Axes or None. {received(ax=ax)}")

@@ -16,7 +16,7 @@ from dlnotes.scratch.activations import (
     tanh,
     tanh_derivative,
 )
-from dlnotes.scratch.dense import MLP, Dense, LayerOutput
+from dlnotes.scratch.dense import MLP, Dense, LayerOutput, forward
 from dlnotes.scratch.losses import (
     binary_cross_entropy,
     binary_cross_entropy_gradient,
@@ -32,6 +32,7 @@ from dlnotes.scratch.losses import (
     sparse_categorical_cross_entropy_gradient,
 )
 from dlnotes.scratch.perceptron import Perceptron, margin, mistake_bound
+from dlnotes.scratch.together import fit_together
 
 __all__ = [
     "ACTIVATIONS",
@@ -44,6 +45,8 @@ __all__ = [
     "binary_cross_entropy_gradient",
     "categorical_cross_entropy",
     "categorical_cross_entropy_gradient",
+    "fit_together",
+    "forward",
     "get_activation",
     "hinge_loss",
     "hinge_loss_gradient",

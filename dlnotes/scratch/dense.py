@@ -9,6 +9,43 @@ from dlnotes.scratch.activations import get_activation
 from dlnotes.validation import check_array, check_int, received
 
 
+class LayerOutput(NamedTuple):
+    """What one layer computed: z = x·W + b and a = φ(z), both of shape (B, U)."""
+
+    z: np.ndarray
+    a: np.ndarray
+
+
+def forward(x, layers):
+    """Push rows through layers, one after another: z = x·W + b, then a = φ(z), which is the next x.
+
+    Args:
+        x: Rows of shape (B, D), or one row (D,).
+        layers: For each layer three things: weights W of shape (D, U), bias b of shape (U,), and
+            the activation function φ.
+
+    Returns:
+        A list with the `LayerOutput` of each layer, from the first to the last.
+
+    Raises:
+        TypeError: If `x` does not hold numbers.
+        ValueError: If the shapes do not fit.
+
+    Example:
+        >>> add = (np.ones((2, 1)), np.array([-1.5]), np.sign)
+        >>> forward([[0.0, 1.0], [1.0, 1.0]], [add])[-1].a
+        array([[-1.],
+               [ 1.]])
+    """
+    x = check_array("x", x, ndim=(1, 2))
+    outputs = []
+    for weights, bias, activation in layers:
+        z = x @ weights + bias
+        x = activation(z)
+        outputs.append(LayerOutput(z, x))
+    return outputs
+
+
 class Dense:
     """A layer of neurons that all see the same inputs: a = φ(x·W + b).
 
@@ -24,6 +61,9 @@ class Dense:
     Attributes:
         weights: W of shape (D, U); ``weights[i, j]`` leads from input i to unit j.
         bias: b of shape (U,).
+        activation: The activation's name.
+        function: φ itself.
+        derivative: φ's derivative, or None.
         weights_gradient: ∂loss/∂W, shape (D, U), after `backward`.
         bias_gradient: ∂loss/∂b, shape (U,), after `backward`.
 
@@ -53,7 +93,7 @@ class Dense:
         units = check_int("units", units, low=1)
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"`rng` must be a numpy.random.Generator. {received(rng=rng)}")
-        self._function, self._derivative = get_activation(activation)
+        self.function, self.derivative = get_activation(activation)
         self.activation = activation
         limit = np.sqrt(6.0 / (num_inputs + units))
         self.weights = rng.uniform(-limit, limit, size=(num_inputs, units))
@@ -84,7 +124,7 @@ class Dense:
         """
         self._z = self.preactivation(x)
         self._x = np.asarray(x, dtype=np.float64)
-        return self._function(self._z)
+        return self.function(self._z)
 
     def backward(self, gradient: Any) -> np.ndarray:
         """Store the gradients of weights and bias, and return the gradient of the inputs.
@@ -101,13 +141,13 @@ class Dense:
         """
         if self._x is None or self._z is None:
             raise RuntimeError("`forward` must be called before `backward`.")
-        if self._derivative is None:
+        if self.derivative is None:
             raise ValueError(
                 "`activation` must have a derivative for `backward`. "
                 f"{received(activation=self.activation)}"
             )
         gradient = check_array("gradient", gradient, shape=self._z.shape)
-        slope = self._derivative(self._z)
+        slope = self.derivative(self._z)
         if slope.ndim == 3:  # softmax: each output depends on every score, (B, U, U)
             z_gradient = np.einsum("bi,bij->bj", gradient, slope)
         else:
@@ -115,13 +155,6 @@ class Dense:
         self.weights_gradient = self._x.T @ z_gradient
         self.bias_gradient = z_gradient.sum(axis=0)
         return z_gradient @ self.weights.T
-
-
-class LayerOutput(NamedTuple):
-    """What one layer computed: z = x·W + b and a = φ(z), both of shape (B, U)."""
-
-    z: np.ndarray
-    a: np.ndarray
 
 
 class MLP:

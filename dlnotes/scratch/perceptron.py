@@ -113,7 +113,7 @@ def mistake_bound(weights, bias, x, y):
         Novikoff, On convergence proofs for perceptrons (1962), theorem 1.
 
     Example:
-        >>> float(mistake_bound([2.0], 0.0, [[-1.0], [1.0]], [0, 1]))
+        >>> round(float(mistake_bound([2.0], 0.0, [[-1.0], [1.0]], [0, 1])), 6)
         2.0
     """
     weights, signs, x = _check_line(weights, x, y)

@@ -104,7 +104,9 @@ def test_html_is_escaped(ledger, emitted):
 
 def test_each_case_is_printed(ledger, emitted):
     claims.decide("C003", holds={"above 0 °C": True, "below": np.bool_(False)}, because="of ice")
-    assert emitted[0][0].splitlines()[1:3] == ["  true  for above 0 °C", "  false for below"]
+    plain, rich, _ = emitted[0]
+    assert plain.splitlines()[1:3] == ["  true  for above 0 °C", "  false for below"]
+    assert "<br>✓ true for above 0 °C<br>✗ false for below<br>" in rich
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ ERROR = {"output_type": "error", "ename": "ValueError", "evalue": "no", "traceba
         ([cell(TEXT, tags=["nbval-skip"])], 0, 1),
         ([cell(TEXT, tags=["raises-exception"])], 1, 1),
         ([cell(TEXT, source=["x\n", "  # NBVAL_IGNORE_OUTPUT\n"])], 0, 1),
-        ([cell(TEXT, source="'NBVAL_IGNORE_OUTPUT'")], 1, 1),
+        ([cell(TEXT, source="NBVAL_IGNORE_OUTPUT")], 1, 1),
         ([cell(TEXT, kind="markdown")], 0, 0),
     ],
 )

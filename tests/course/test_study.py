@@ -25,6 +25,9 @@ cli.main()
 """
 
 
+CHECKOUT = Path(study.__file__).parents[2]
+
+
 @pytest.fixture
 def course(tmp_path):
     (tmp_path / "notebooks").mkdir()
@@ -59,7 +62,7 @@ def test_study_serves_until_ctrl_c_and_leaves_nothing(course):
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env=dict(os.environ) | {"TMPDIR": str(course)},
+            env=dict(os.environ) | {"TMPDIR": str(course), "PYTHONPATH": str(CHECKOUT)},
             start_new_session=True,
         )
         try:
@@ -98,7 +101,7 @@ def test_study_serves_until_ctrl_c_and_leaves_nothing(course):
 def test_server_that_stops_at_once_is_explained(course, monkeypatch):
     command = [sys.executable, "-c", "import sys; sys.exit('no module named so')"]
     monkeypatch.setattr(study, "server_command", lambda *_: command)
-    with pytest.raises(StudyError, match="stopped at once.*\n.*no module named so"):
+    with pytest.raises(StudyError, match=r"stopped at once.*\n.*no module named so"):
         study.study(study.INDEX, root=course, browser=False, say=lambda _: None)
 
 
@@ -107,9 +110,32 @@ def test_server_that_never_answers_is_stopped(course, monkeypatch):
     code = f"import os, time; open({str(pids)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     monkeypatch.setattr(study, "server_command", lambda *_: [sys.executable, "-c", code])
     monkeypatch.setattr(study, "_START_TIMEOUT_S", 0.5)
-    with pytest.raises(StudyError, match="did not answer within 0.5 s"):
+    with pytest.raises(StudyError, match=r"did not answer within 0\.5 s"):
         study.study(study.INDEX, root=course, browser=False, say=lambda _: None)
     assert not psutil.pid_exists(int(pids.read_text()))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="starts a session")
+def test_a_kernel_that_the_server_leaves_behind_is_ended(course, monkeypatch):
+    pids = course / "pid"
+    code = (
+        "import subprocess, sys, time\n"
+        "kernel = subprocess.Popen(['sleep', '60'], start_new_session=True)\n"
+        f"open({str(pids)!r}, 'w').write(str(kernel.pid))\n"
+        "time.sleep(60)"
+    )
+    monkeypatch.setattr(study, "server_command", lambda *_: [sys.executable, "-c", code])
+
+    def answer(server, *_):
+        while not (pids.is_file() and pids.read_text()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(study, "_wait_until_it_answers", answer)
+    monkeypatch.setattr(study, "_KERNEL_TIMEOUT_S", 0.2)
+    study.study(study.INDEX, root=course, browser=False, say=lambda _: None)
+    pid = int(pids.read_text())
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])

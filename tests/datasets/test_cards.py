@@ -40,6 +40,10 @@ def test_card_of_placements_counts_the_faults():
 def test_overview(tmp_path):
     lines = overview(directory=tmp_path)
     assert [line["name"] for line in lines] == list(load_registry())
+    for line in lines:
+        info = load_registry()[line["name"]]
+        assert (line["licence"], line["source"]) == (info.license, info.source)
+        assert (line["title"], line["kind"]) == (info.title, info.kind)
     keys = ["name", "title", "kind", "size", "licence", "source", "state"]
     assert all(list(line) == keys for line in lines)
     states = {line["name"]: line["state"] for line in lines}

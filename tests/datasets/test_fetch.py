@@ -305,6 +305,18 @@ def test_file_appears_by_a_rename_only(server, tmp_path, monkeypatch):
     assert moved == [(str(tmp_path / "toy"), len(CONTENT), False)]
 
 
+def test_a_faster_process_is_no_error(server, tmp_path, monkeypatch):
+    server.routes["/toy"] = lambda h, n: h.send_all()
+
+    def occupied(part, target):
+        target.write_bytes(CONTENT)
+        raise PermissionError(13, "in use")
+
+    monkeypatch.setattr(fetch_module.os, "replace", occupied)
+    get(server, tmp_path)
+    assert visible(tmp_path) == ["toy.bin"]
+
+
 def test_full_disk_is_told_before_the_transfer(server, tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr(fetch_module.shutil, "disk_usage", lambda folder: usage)

@@ -56,7 +56,7 @@ def test_errors():
         split_indices(LABELS, val_size=1.0)
     with pytest.raises(ValueError, match=r"their sum must be < 1.*test_size=0.6, val_size=0.5"):
         split_indices(LABELS, test_size=0.6, val_size=0.5)
-    with pytest.raises(ValueError, match=r"at least one row of each class.*rows a class=\[1, 9\]"):
+    with pytest.raises(ValueError, match=r"at least one row of each class.*class_sizes=\[1, 9\]"):
         split_indices(np.repeat([0, 1], [1, 9]), test_size=0.6, val_size=0.3)
     with pytest.raises(ValueError, match=r"at least one row of each class"):
         split_indices(np.zeros(3), test_size=0.99, val_size=0.0)

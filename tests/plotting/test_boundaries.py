@@ -267,6 +267,14 @@ def test_line_keeps_the_limits_of_the_axes_and_cuts_itself_to_them():
     np.testing.assert_allclose(sorted(ends_of(ax).tolist()), [[0, 0], [1000, 1e-3]], atol=1e-9)
 
 
+def test_line_does_not_stretch_axes_that_scale_themselves():
+    ax = plotting.scatter_classes(X, Y)
+    before = (ax.get_xlim(), ax.get_ylim())
+    plotting.line([1.0, -1.0], 0.0, ax=ax)
+    ax.figure.canvas.draw()
+    assert (ax.get_xlim(), ax.get_ylim()) == before
+
+
 def test_line_outside_the_view_is_said_in_words():
     ax = plotting.line([1.0, 1.0], 9.0, label="start")
     assert len(ax.lines[-1].get_xdata()) == 0
@@ -386,3 +394,35 @@ def test_helpers_keep_the_plot_contract():
 def test_docstrings():
     for name in ("Grid", "grid", "scatter_classes", "decision_regions", "line", "small_multiples"):
         check_docstring(getattr(plotting, name))
+
+
+LINES = {"before": ([1.0, 0.0], -1.0), "after": ([0.0, 1.0], -0.5)}
+POINTS, LABELS = [[0.0, 0.0], [2.0, 1.0], [1.5, 0.2]], [0, 1, 1]
+
+
+def test_named_lines_go_from_pale_to_black_and_only_they_are_in_the_legend():
+    ax = plotting.separating_lines(POINTS, LABELS, LINES, xlim=(-1, 3), ylim=(-1, 2), title="two")
+    drawn = [line for line in ax.lines if line.get_label() in LINES]
+    assert [line.get_label() for line in drawn] == ["before", "after"]
+    assert float(drawn[0].get_color()) > float(drawn[1].get_color()) == 0
+    np.testing.assert_allclose(drawn[0].get_xdata(), [1, 1])
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["before", "after"]
+    assert ax.get_xlim() == (-1, 3)
+
+
+def test_a_bundle_of_lines_is_grey_and_the_legend_names_the_classes_alone():
+    ax = plotting.separating_lines(
+        POINTS, LABELS, list(LINES.values()), class_names=("no", "yes"), xlim=(-1, 3)
+    )
+    assert {line.get_color() for line in ax.lines if len(line.get_xdata()) == 2} == {"#888888"}
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["no", "yes"]
+
+
+def test_separating_lines_refuses_what_are_no_lines():
+    with pytest.raises(TypeError, match="`lines` must be a mapping or a sequence"):
+        plotting.separating_lines(POINTS, LABELS, 3)
+    with pytest.raises(ValueError, match=r"Each line must be a pair \(weights, bias\)"):
+        plotting.separating_lines(POINTS, LABELS, [([1.0, 0.0], 1.0, 2.0)])
+    with pytest.raises(ValueError, match="must not both be zero"):
+        plotting.separating_lines(POINTS, LABELS, [([0.0, 0.0], 1.0)])
+    check_plot_contract(plotting.separating_lines, (POINTS, LABELS, LINES))

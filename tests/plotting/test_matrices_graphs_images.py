@@ -78,6 +78,12 @@ def test_network_graph_names_all_parameters_of_a_2_2_1_net():
     assert len([patch for patch in ax.patches if isinstance(patch, Circle)]) == 5
 
 
+def test_network_graph_names_biases_by_layer_and_then_node():
+    texts = texts_of(plotting.network_graph((2, 3, 1)))
+    biases = [text for text in texts if text.startswith("$b")]
+    assert biases == ["$b_{11}$", "$b_{12}$", "$b_{13}$", "$b_{21}$"]
+
+
 def test_network_graph_puts_each_label_on_its_own_edge():
     ax = plotting.network_graph((3, 4, 2), edge_labels="names")
     x1 = next(p.center for p in ax.patches if isinstance(p, Circle))
@@ -90,6 +96,9 @@ def test_network_graph_puts_each_label_on_its_own_edge():
         assert 0.1 < t < 0.9
         np.testing.assert_allclose(place, start + t * (end - start), atol=1e-9)
     np.testing.assert_allclose(edges[0][0], x1)
+    places = np.array([label.get_position() for label in labels])
+    gaps = np.max(abs(places[:, None] - places) / [0.5, 0.3], axis=-1)  # in sizes of a label
+    assert gaps[~np.eye(20, dtype=bool)].min() > 1
     ax.figure.canvas.draw()
     boxes = [label.get_window_extent() for label in labels]
     overlapping = [

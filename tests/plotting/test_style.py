@@ -60,6 +60,7 @@ def test_class_counts_out_of_range_are_refused(function):
 
 def test_a_new_figure_has_the_style_after_its_block_too():
     ax = plotting.function_curves([0.0, 1.0], {"f": [0.0, 1.0]})
+    ax.set_xticks(np.linspace(0, 1, 30))  # ticks that do not exist before
     ax.figure.canvas.draw()
     assert ax.figure.dpi == 90
     assert {label.get_fontsize() for label in ax.get_xticklabels()} == {9.0}

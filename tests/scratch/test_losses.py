@@ -92,7 +92,7 @@ def test_certain_and_wrong_stays_finite():
     assert scratch.binary_cross_entropy([1.0], [0.0]) == pytest.approx(worst)
     assert scratch.categorical_cross_entropy([[1, 0]], [[0, 1]]) == pytest.approx(worst)
     np.testing.assert_array_equal(scratch.binary_cross_entropy_gradient([1.0], [0.0]), [0])
-    assert scratch.binary_cross_entropy([1.0], [-1e4], from_logits=True) == 1e4
+    assert scratch.binary_cross_entropy([1.0, 0.0], [-1e4, 1e4], from_logits=True) == 1e4
     assert scratch.categorical_cross_entropy([[1, 0]], [[0, 1e4]], from_logits=True) == 1e4
 
 
