@@ -145,7 +145,7 @@ def resource(relative: str) -> Path:
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Write a file whole or not at all: to a temporary name beside it, then renamed.
 
-    Text is written as UTF-8 with ``\\n`` line ends on every system.
+    Text is written as UTF-8, its line ends as they are on every system.
     """
     data = content.encode() if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)

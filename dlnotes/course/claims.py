@@ -126,7 +126,7 @@ def decide(claim_id: str, *, holds: bool | Mapping[str, bool], because: str) -> 
     _decided[claim_id] = because
     lines = [f"{claim_id} {verdict}: {claim.statement}"]
     lines += [f"  {'true ' if v else 'false'} for {name}" for name, v in cases.items() if name]
-    lines += [f"  because {because}", f"  so: {claim.correction}"]
+    lines += [f"  because {because}"]
     rich = [
         f"<b>{claim_id} — {verdict}</b>: <i>{html.escape(claim.statement)}</i>",
         *(
@@ -134,8 +134,7 @@ def decide(claim_id: str, *, holds: bool | Mapping[str, bool], because: str) -> 
             for name, v in cases.items()
             if name
         ),
-        f"Because {html.escape(because)}",
-        f"So: {html.escape(claim.correction)}",
+        f"because {html.escape(because)}",
     ]
     reporting.emit(
         "\n".join(lines),

@@ -29,7 +29,7 @@ from dlnotes.exercises import Exercise
 from dlnotes.validation import check_path
 
 MIN_CODE_CELLS, MAX_CODE_CELLS = 25, 45
-MAX_CODE_LINES = 260
+MAX_CODE_LINES = 280
 MAX_MEDIAN_LINES = 6
 MAX_CELL_LINES = 25
 MIN_WORDS_A_LINE, MAX_WORDS_A_LINE = 4, 10
@@ -174,13 +174,14 @@ def check_page(page: Page) -> list[Problem]:
 
 
 def code_lines(source: str) -> int:
-    r"""Return how many lines hold code: neither blank nor a comment.
+    r"""Return how many lines hold code: not blank, not a comment, not closing brackets alone.
 
     Example:
-        >>> code_lines("# why\nx = 1\n\ny = 2  # two")
-        2
+        >>> code_lines("# why\nx = (\n    1\n)\n\ny = 2  # two")
+        3
     """
-    return sum(bool(line.strip()) and not line.strip().startswith("#") for line in _split(source))
+    lines = (line.strip() for line in _split(source))
+    return sum(not line.startswith("#") and bool(line.strip(")]},: ")) for line in lines)
 
 
 def words(markdown: str) -> int:

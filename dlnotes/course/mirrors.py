@@ -1,7 +1,7 @@
 """Mirror cells: the code that a lesson shows is the code that the package runs.
 
 A cell tagged ``{"dlnotes": {"mirrors": "dlnotes.scratch.perceptron:Perceptron"}}`` must define the
-same class or function as the package, docstrings aside. Both are only parsed, never imported.
+same class or function as the package, docstrings and annotations aside. Both are only parsed, never imported.
 """
 
 import ast
@@ -44,8 +44,8 @@ def check_mirror(cell_source: str, target: str) -> str | None:
         target: ``"dlnotes.module:Name"``, a class or function at that module's top level.
 
     Returns:
-        None if both definitions are equal as syntax trees (decorators, annotations and defaults
-        included; docstrings, comments and layout aside), otherwise a sentence for the author.
+        None if both definitions are equal as syntax trees (decorators and defaults included;
+        docstrings, annotations, comments and layout aside), otherwise a sentence for the author.
 
     Raises:
         TypeError: If `cell_source` is not a text.
@@ -100,10 +100,14 @@ def _difference(ours: _Definition, theirs: _Definition, target: str) -> str | No
 
 
 def _lines(definition: _Definition) -> list[str]:
-    """Return the definition's code in one layout, without docstrings."""
+    """Return the definition's code in one layout, without docstrings and annotations."""
     for node in ast.walk(definition):
         if isinstance(node, _Definition) and ast.get_docstring(node, clean=False) is not None:
             del node.body[0]
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.returns = None
     return ast.unparse(definition).splitlines()
 
 

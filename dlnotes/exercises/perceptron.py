@@ -222,13 +222,14 @@ EXERCISES = (
         prompt=(
             "Many papers write the labels as −1 and +1. Write the perceptron rule for them: "
             "`signed_update(weights, bias, point, sign, rate)` returns the new weights and the new "
-            "bias. A point counts as wrong when `sign` times its score is not positive, and one "
-            "correction moves by exactly `rate` times the point."
+            "bias. A point counts as wrong when `sign` times its score is not positive (so a "
+            "score of 0 is always wrong). A correction then adds `rate * sign` times the point to the "
+            "weights, and `rate * sign` to the bias."
         ),
         hints=(
             "A point is on the right side when its score has the same sign as its label. What is "
             "then the sign of their product?",
-            "Adding `rate * sign * point` adds a positive point and subtracts a negative one.",
+            "`rate * sign * point` is the whole correction, for both kinds of point.",
             "Nothing may change for a point that is right: test `sign * score <= 0` first.",
         ),
         check=_check_signed_update,
@@ -248,9 +249,10 @@ EXERCISES = (
         title="A pocket for the best line",
         prompt=(
             "Where classes overlap the perceptron never settles, so the last line is a matter of "
-            "luck. Write `pocket(x, y, num_draws, rng)`: start from zero weights, take "
-            "`num_draws` random rows with `rng.integers`, apply the rule with learning rate 1, and "
-            "return the `(weights, bias)` that made the fewest mistakes on all rows along the way."
+            "luck. Write `pocket(x, y, num_draws, rng)` for labels 0 and 1: start from zero "
+            "weights, take the rows `rng.integers(len(x), size=num_draws)` one after the other, apply the "
+            "rule with learning rate 1, and return the `(weights, bias)` that, after some "
+            "correction, made the fewest mistakes on all rows (any of them, if several tie)."
         ),
         hints=(
             "Keep two pairs: the one that the rule changes, and the best one so far.",
@@ -274,10 +276,11 @@ EXERCISES = (
         id="01.4",
         title="How many corrections can there be?",
         prompt=(
-            "Write `bound(x, y, weights, bias)`: Novikoff's bound $(R/\\gamma)^2$ for rows "
-            "`x` of shape (B, D), labels 0 or 1, and a line without mistakes. Treat the bias as "
-            "one more weight whose input is always 1. $R$ is the length of the longest such row, "
-            "$\\gamma$ the smallest signed distance of a row from the line."
+            "Write `bound(x, y, weights, bias)`: Novikoff's bound $(R/\\gamma)^2$ for B rows of D "
+            "numbers in `x`, labels 0 or 1, and a line without mistakes. Treat the bias as one "
+            "more weight whose input is always 1. $R$ is the length of the longest row with that "
+            "1 appended; $\\gamma$ is the smallest $s\\,z / \\lVert(w_1, …, w_D, b)\\rVert$, "
+            "with the sign $s$ = −1 or +1 for the labels 0 and 1."
         ),
         hints=(
             "`np.column_stack([x, np.ones(len(x))])` gives each row its last entry 1.",

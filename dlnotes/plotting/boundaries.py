@@ -375,6 +375,58 @@ def small_multiples(
     return figure, axes[:num_panels]
 
 
+@styled
+def region_panels(
+    grid: Grid,
+    panels: Mapping[str, Any],
+    x: Any = None,
+    y: Any = None,
+    *,
+    columns: int = 3,
+    panel_size: tuple[float, float] = (3.0, 2.6),
+    feature_names: Sequence[str] | None = None,
+    threshold: float | None = None,
+) -> np.ndarray:
+    """Draw the answers of several classifiers side by side, one panel each, over the same points.
+
+    Args:
+        grid: The lattice that all values were computed on.
+        panels: For each title the classifier's answers at ``grid.points``, in one of the forms
+            that `decision_regions` takes; 1 to 64 panels.
+        x: Data points of shape (B, 2), drawn in every panel, or None.
+        y: Their classes, shape (B,), or None; given together with `x`.
+        columns: Panels a row, 1 to 12.
+        panel_size: Width and height of one panel in inches.
+        feature_names: Labels of the two axes, with units.
+        threshold: The value on the boundary for floats; None chooses as `decision_regions` does.
+
+    Returns:
+        A flat array of the axes, in the order of `panels`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If there is no panel, shapes do not fit together or a class is out of range.
+    """
+    if not isinstance(panels, Mapping):
+        raise TypeError(f"`panels` must map titles to values. {received(panels=panels)}")
+    if not panels:
+        raise ValueError(f"`panels` must hold at least one panel. {received(panels=panels)}")
+    _, axes = small_multiples(len(panels), columns=columns, panel_size=panel_size)
+    for ax, (title, values) in zip(axes, panels.items(), strict=True):
+        decision_regions(
+            grid,
+            values,
+            x,
+            y,
+            ax=ax,
+            feature_names=feature_names,
+            threshold=threshold,
+            legend=False,
+            title=title,
+        )
+    return axes
+
+
 def _hard_regions(ax: Axes, grid: Grid, classes: np.ndarray) -> None:
     index = np.array([_color_index(label) for label in classes]).reshape(grid.xx.shape)
     palette = np.array([_tint(color, 0.35) for color in COLORS])

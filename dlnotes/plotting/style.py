@@ -29,8 +29,8 @@ MARKERS = ("o", "s", "^", "D", "P", "v", "X", "*", "<", ">")
 LINE_STYLES = ("-", "--", "-.", ":", (0, (6, 1, 1, 1, 1, 1)))
 
 RC = {
-    "figure.dpi": 90,
-    "savefig.dpi": 90,
+    "figure.dpi": 80,
+    "savefig.dpi": 80,
     "font.size": 10,
     "axes.titlesize": 11,
     "axes.titlelocation": "left",

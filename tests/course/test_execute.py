@@ -14,7 +14,10 @@ from dlnotes import runtime
 from dlnotes.course import execute
 from dlnotes.course.lessons import Lesson, Part, Store
 
-PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+    "WjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def make_lesson(root, cells, number=7):
@@ -101,9 +104,10 @@ def test_a_dying_kernel_and_an_endless_cell_are_reported(tmp_path, monkeypatch):
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to another process on Windows")
 def test_ctrl_c_leaves_no_kernel_and_no_changed_file(tmp_path):
     source = f"""
-        import pathlib, subprocess, sys, time
+        import os, pathlib, subprocess, sys, time
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
-        pathlib.Path({str(tmp_path / "pids")!r}).write_text(f"{{__import__('os').getpid()}} {{child.pid}}")
+        pids = f"{{os.getpid()}} {{child.pid}}"
+        pathlib.Path({str(tmp_path / "pids")!r}).write_text(pids)
         time.sleep(120)
     """
     lesson = make_lesson(tmp_path, [code(source)])
@@ -129,7 +133,7 @@ def test_ctrl_c_leaves_no_kernel_and_no_changed_file(tmp_path):
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=15) == 130
-    gone, alive = psutil.wait_procs(
+    _, alive = psutil.wait_procs(
         [psutil.Process(pid) for pid in pids if psutil.pid_exists(pid)], timeout=5
     )
     assert not [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]

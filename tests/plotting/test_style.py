@@ -12,7 +12,7 @@ from dlnotes.plotting.style import RC
 def test_style_holds_inside_the_block_only():
     before = dict(mpl.rcParams)
     with plotting.style():
-        assert mpl.rcParams["figure.dpi"] == 90
+        assert mpl.rcParams["figure.dpi"] == 80
         assert mpl.rcParams["font.size"] == 10
         assert not mpl.rcParams["axes.spines.top"]
     assert dict(mpl.rcParams) == before
@@ -62,7 +62,7 @@ def test_a_new_figure_has_the_style_after_its_block_too():
     ax = plotting.function_curves([0.0, 1.0], {"f": [0.0, 1.0]})
     ax.set_xticks(np.linspace(0, 1, 30))  # ticks that do not exist before
     ax.figure.canvas.draw()
-    assert ax.figure.dpi == 90
+    assert ax.figure.dpi == 80
     assert {label.get_fontsize() for label in ax.get_xticklabels()} == {9.0}
     assert not ax.spines["top"].get_visible()
     assert plt.get_fignums() == [ax.figure.number]  # so that a notebook shows it, once
