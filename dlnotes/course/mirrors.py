@@ -53,7 +53,7 @@ def check_mirror(cell_source: str, target: str) -> str | None:
 
     Example:
         >>> check_mirror("def full(): return True", "dlnotes.runtime:full").splitlines()[0]
-        'the cell differs from dlnotes.runtime:full in its line 1:'
+        'the cell differs from dlnotes.runtime:full in its line 2:'
     """
     if not isinstance(cell_source, str):
         raise TypeError(f"`cell_source` must be a text. {received(cell_source=cell_source)}")

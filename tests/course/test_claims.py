@@ -90,7 +90,6 @@ def test_a_decision_is_printed_and_recorded(ledger, emitted):
     assert plain.splitlines() == [
         "C001 holds: Water is wet.",
         "  because the hand was wet",
-        "  so: It is, above 0 °C.",
     ]
     assert "<b>C001 — holds</b>" in rich
     assert records == [{"kind": "claim", "id": "C001", "verdict": "holds"}]
