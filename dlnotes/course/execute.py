@@ -379,9 +379,10 @@ def export_html(notebook: nbformat.NotebookNode, path: Path, title: str) -> None
 
     page = nbformat.from_dict(notebook)
     page.cells = [nbformat.from_dict(cell) for cell in page.cells]
+    formulas: list[str] = []
     for cell in page.cells:
         if cell.cell_type == "markdown":
-            cell.source = formulas_to_mathml(cell.source)
+            cell.source = _set_formulas_aside(cell.source, formulas)
             cell.source = re.sub(r"\]\(([\w./-]+)\.ipynb", r"](\1.html", cell.source)
     exporter = HTMLExporter(
         extra_loaders=[jinja2.DictLoader({"dlnotes.html.j2": _TEMPLATE})],
@@ -389,6 +390,8 @@ def export_html(notebook: nbformat.NotebookNode, path: Path, title: str) -> None
         embed_images=True,
     )
     body, _ = exporter.from_notebook_node(page, resources={"metadata": {"name": title}})
+    for number, formula in enumerate(formulas):
+        body = body.replace(_PLACE.format(number), formula)
     runtime.write_atomically(path, body)
 
 
@@ -397,13 +400,11 @@ _FORMULA = re.compile(
 )
 
 
-def formulas_to_mathml(markdown: str) -> str:
-    r"""Replace ``$…$`` and ``$$…$$`` in Markdown by MathML; code is left alone.
+_PLACE = "formula-{}-here"  # nbconvert would close each MathML tag on the spot
 
-    Example:
-        >>> formulas_to_mathml("a `$x$` b")
-        'a `$x$` b'
-    """
+
+def _set_formulas_aside(markdown: str, formulas: list[str]) -> str:
+    """Append the MathML of each formula to `formulas`; return the text with places for them."""
     from latex2mathml.converter import convert
 
     def replace(match: re.Match[str]) -> str:
@@ -411,7 +412,9 @@ def formulas_to_mathml(markdown: str) -> str:
         if code is not None:
             return code
         if block is not None:
-            return convert(block.strip(), display="block").replace("\n", " ")
-        return convert(inline)
+            formulas.append(convert(block.strip(), display="block"))
+        else:
+            formulas.append(convert(inline))
+        return _PLACE.format(len(formulas) - 1)
 
     return _FORMULA.sub(replace, markdown)
