@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dlnotes import scratch
 from dlnotes.runtime import quiet_start
-from dlnotes.scratch import MLP, Dense
+from dlnotes.scratch import MLP, Dense, forward
 
 
 def rng():
@@ -159,6 +159,26 @@ def test_mlp_returns_every_layer_and_solves_xor_by_hand():
         mlp.backward(np.ones((4, 1)))
 
 
+def test_forward_takes_plain_arrays_rows_and_stacks():
+    weights, bias = np.array([[1.0, 1.0], [1.0, 1.0]]), np.array([-0.5, -1.5])
+    layers = [(weights, bias, scratch.step), (np.array([[1.0], [-1.0]]), -0.5, scratch.step)]
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    hidden, output = forward(x, layers)
+    np.testing.assert_array_equal(hidden.z, [[-0.5, -1.5], [0.5, -0.5], [0.5, -0.5], [1.5, 0.5]])
+    np.testing.assert_array_equal(hidden.a, [[0, 0], [1, 0], [1, 0], [1, 1]])
+    np.testing.assert_array_equal(output.a[:, 0], [0, 1, 1, 0])
+    np.testing.assert_array_equal(forward(x[1], layers)[-1].a, [1])
+    stacked = np.stack([weights, 2 * weights])
+    np.testing.assert_array_equal(
+        forward(x, [(stacked, 0, scratch.linear)])[0].a[1], 2 * x @ weights
+    )
+    mlp = MLP((2, 3, 1), ("tanh", "sigmoid"), rng=rng())
+    same = forward(x, [(layer.weights, layer.bias, layer.function) for layer in mlp.layers])
+    for mine, theirs in zip(same, mlp.forward(x), strict=True):
+        np.testing.assert_array_equal(mine.z, theirs.z)
+        np.testing.assert_array_equal(mine.a, theirs.a)
+
+
 def test_same_generator_same_weights():
     first, second = (MLP((2, 3, 1), "relu", rng=rng()) for _ in range(2))
     for a, b in zip(first.layers, second.layers, strict=True):
@@ -184,6 +204,9 @@ def test_same_generator_same_weights():
             RuntimeError,
             "`forward` must be called",
         ),
+        (lambda: forward([["a"]], []), TypeError, "`x` must be an array of numbers"),
+        (lambda: forward(np.ones((1, 2, 3)), []), ValueError, "`x` must be 1-dimensional or 2-dim"),
+        (lambda: forward([np.nan], []), ValueError, "`x` must hold finite numbers"),
         (lambda: MLP((2,), "relu", rng=rng()), ValueError, "`sizes` must hold at least inputs and"),
         (lambda: MLP("21", "relu", rng=rng()), TypeError, "`sizes` must be a sequence of integers"),
         (lambda: MLP((2, 0), "relu", rng=rng()), ValueError, "`units` must be an integer >= 1"),
@@ -209,3 +232,4 @@ def test_backward_refuses_a_gradient_of_another_shape():
 def test_docstrings():
     check_docstring(Dense)
     check_docstring(MLP)
+    check_docstring(forward)
