@@ -28,12 +28,12 @@ def test_axes_are_labelled_at_the_outer_panels_and_threshold_is_used():
     names = ("length (cm)", "width (cm)")
     panels = {"a": np.full(121, 0.2), "b": np.full(121, 0.3)}
     first, second = plotting.region_panels(
-        LATTICE, panels, columns=2, feature_names=names, threshold=0.5, panel_size=(2, 1)
+        LATTICE, panels, columns=2, feature_names=names, threshold=0.25, panel_size=(2, 1)
     )
     assert (first.get_xlabel(), first.get_ylabel()) == names
     assert (second.get_xlabel(), second.get_ylabel()) == (names[0], "")
-    assert first.get_images()[0].norm.vmin == pytest.approx(0.2)  # 0.5 − 0.3 … 0.5 + 0.3
-    assert first.get_images()[0].norm.vmax == pytest.approx(0.8)
+    assert first.get_images()[0].norm.vmin == pytest.approx(0.2)  # 0.25 − 0.05 … 0.25 + 0.05
+    assert first.get_images()[0].norm.vmax == pytest.approx(0.3)
     np.testing.assert_allclose(first.figure.get_size_inches(), (4, 1))
 
 
