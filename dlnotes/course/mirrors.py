@@ -1,7 +1,8 @@
 """Mirror cells: the code that a lesson shows is the code that the package runs.
 
 A cell tagged ``{"dlnotes": {"mirrors": "dlnotes.scratch.perceptron:Perceptron"}}`` must define the
-same class or function as the package, docstrings and annotations aside. Both are only parsed, never imported.
+same class or function as the package, docstrings and annotations aside. Both are only parsed,
+never imported.
 """
 
 import ast

@@ -242,7 +242,8 @@ EXERCISES = (
             "Write `one_row(x, w, b)`: push one row `x`, a list of numbers, through layers of "
             "sigmoid nodes with loops alone, and return the list of the last layer's outputs. "
             "`w[k][i][j]` leads from node i to node j of layer k, `b[k][j]` is the bias of that "
-            "node; k, i and j count from 0. There may be one layer or many."
+            "node; k, i and j count from 0, so `w[0]` belongs to the first layer. There may be one "
+            "layer or many. You may use the lesson's `sigmoid`."
         ),
         hints=(
             "Three loops: over the layers k, over the nodes j of the layer, over the nodes i "
@@ -293,8 +294,8 @@ EXERCISES = (
         title="A budget of parameters",
         prompt=(
             "Memory is short: a network with one hidden layer may have at most `budget` trainable "
-            "parameters. Write `widest(num_inputs, num_outputs, budget)`: the largest number of "
-            "hidden nodes that fits."
+            "parameters, weights and biases together. Write `widest(num_inputs, num_outputs, "
+            "budget)`: the largest number of hidden nodes that fits."
         ),
         hints=(
             "Write the formula for D-H-U: D·H + H + H·U + U.",

@@ -223,8 +223,8 @@ EXERCISES = (
             "Many papers write the labels as −1 and +1. Write the perceptron rule for them: "
             "`signed_update(weights, bias, point, sign, rate)` returns the new weights and the new "
             "bias. A point counts as wrong when `sign` times its score is not positive (so a "
-            "score of 0 is always wrong). A correction then adds `rate * sign` times the point to the "
-            "weights, and `rate * sign` to the bias."
+            "score of 0 is always wrong). A correction then adds `rate * sign` times the point to "
+            "the weights, and `rate * sign` to the bias."
         ),
         hints=(
             "A point is on the right side when its score has the same sign as its label. What is "
@@ -250,9 +250,9 @@ EXERCISES = (
         prompt=(
             "Where classes overlap the perceptron never settles, so the last line is a matter of "
             "luck. Write `pocket(x, y, num_draws, rng)` for labels 0 and 1: start from zero "
-            "weights, take the rows `rng.integers(len(x), size=num_draws)` one after the other, apply the "
-            "rule with learning rate 1, and return the `(weights, bias)` that, after some "
-            "correction, made the fewest mistakes on all rows (any of them, if several tie)."
+            "weights, take the rows `rng.integers(len(x), size=num_draws)` one after the other, "
+            "apply the rule with learning rate 1, and return the `(weights, bias)` that, after "
+            "some correction, made the fewest mistakes on all rows (any of them, if several tie)."
         ),
         hints=(
             "Keep two pairs: the one that the rule changes, and the best one so far.",
