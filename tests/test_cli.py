@@ -345,6 +345,13 @@ def test_failing_stage_fails_the_command_but_the_later_ones_run(stages):
     assert re.search(r"lesson_tests +61 +passed", result.output)
 
 
+def test_failing_lessons_bring_a_hint_for_learners_who_edited_them(stages, monkeypatch):
+    failed = testing.Stage("lessons", False, 1.0)
+    monkeypatch.setattr(testing, "lesson_tests", lambda *args, **options: failed)
+    assert "git restore notebooks" in invoke("test").output
+    monkeypatch.undo()
+
+
 # === lessons, claims, check ===
 
 

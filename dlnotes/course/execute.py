@@ -82,6 +82,9 @@ def run_lesson(
         KeyboardInterrupt: On Ctrl-C, after the kernel and its children have ended.
     """
     notebook = read_notebook(root / lesson.path)
+    for cell in notebook.cells:  # a run that fails must not keep what an earlier one stored
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     job = _Job(notebook, cwd=(root / lesson.path).parent, env=_kernel_env(env))
     start = time.perf_counter()
     job.start()

@@ -81,6 +81,8 @@ def test_a_run_gives_outputs_records_times_and_progress(tmp_path, monkeypatch):
 
 def test_a_failing_cell_is_named_with_source_and_error(tmp_path):
     cells = [code("x = 1"), code("y = x / 0  # here"), code("print('never')")]
+    stale = nbformat.v4.new_output("stream", name="stdout", text="of an earlier run")
+    cells[2].outputs, cells[2].execution_count = [stale], 3
     run = execute.run_lesson(make_lesson(tmp_path, cells), root=tmp_path)
     assert (run.error.cell, run.error.source) == (2, "y = x / 0  # here")
     assert (run.error.name, run.error.message) == ("ZeroDivisionError", "division by zero")
