@@ -147,36 +147,61 @@ def _run_lessons(chosen: Any, root: Path, output: Path, *, full: bool, store: bo
         console, chosen, lambda lesson: reports.expected_seconds(lesson, report_path)
     )
     env = {"DLNOTES_FULL": "1"} if full else None
-    runs = []
+    runs, unsaved = [], {}
     try:
         with shown.live():
             for lesson in chosen:
                 result = execute.run_lesson(
                     lesson, root=root, env=env, listener=shown.listener(lesson)
                 )
-                stem = Path(lesson.path).stem
-                execute.write_notebook(result.notebook, output / f"{stem}.ipynb")
-                execute.export_html(result.notebook, output / f"{stem}.html", lesson.label)
-                if store and result.error is None:
-                    execute.store(result, root)
+                if problem := _save(result, root, output, store=store):
+                    unsaved[lesson.id] = problem
                 runs.append(result)
                 shown.finished(result)
     except KeyboardInterrupt:
-        _say(f"\nInterrupted: {len(runs)} of {len(chosen)} lessons finished, saved in {output}.")
+        saved = f"saved in {output}" if len(runs) > len(unsaved) else "nothing was saved"
+        _say(f"\nInterrupted: {len(runs)} of {len(chosen)} lessons finished, {saved}.")
         raise
     reports.write(reports.build(runs), report_path)
     for result in runs:
         if result.error is not None:
             display.show_error(console, result.lesson, result.error)
-    _print_runs(console, runs, report_path)
-    return any(result.error is not None for result in runs)
+        if result.lesson.id in unsaved:
+            what, reason = unsaved[result.lesson.id]
+            typer.secho(f"{result.lesson.label}: {what}. {reason}", err=True, fg="red")
+    _print_runs(console, runs, unsaved, report_path)
+    return bool(unsaved) or any(result.error is not None for result in runs)
 
 
-def _print_runs(console: Any, runs: list[Any], report_path: Path) -> None:
+def _save(result: Any, root: Path, output: Path, *, store: bool) -> tuple[str, str] | None:
+    """Write what a lesson's run gave; return what is missing and why, None if nothing is."""
+    from dlnotes.course import execute
+
+    stem = Path(result.lesson.path).stem
+    missing = "not saved"
+    try:
+        execute.write_notebook(result.notebook, output / f"{stem}.ipynb")
+        execute.export_html(result.notebook, output / f"{stem}.html", result.lesson.label)
+        missing = "not stored"
+        if store and result.error is None:
+            execute.store(result, root)
+    except Exception as error:  # one lesson's trouble must not cost the other lessons' results
+        if _debug():
+            raise
+        return missing, _one_line(error)
+    return None
+
+
+def _print_runs(
+    console: Any, runs: list[Any], unsaved: dict[str, tuple[str, str]], report_path: Path
+) -> None:
     from dlnotes.course import claims
 
     rows = []
     for result in runs:
+        outcome = unsaved[result.lesson.id][0] if result.lesson.id in unsaved else "passed"
+        if result.error is not None:
+            outcome = f"failed in cell {result.error.cell}"
         decided = len({record["id"] for record in result.claims})
         rows.append(
             (
@@ -184,7 +209,7 @@ def _print_runs(console: Any, runs: list[Any], report_path: Path) -> None:
                 f"{result.seconds:.1f}",
                 f"{result.peak_memory_mb:.0f} MB",
                 f"{decided} of {len(claims.of_lesson(result.lesson.id))}",
-                "passed" if result.error is None else f"failed in cell {result.error.cell}",
+                outcome,
             )
         )
     _table(
@@ -228,16 +253,17 @@ def run_tests(
 
     root, chosen = _root(), _select(lessons or [])
     stages = []
-    if everywhere:
-        stages.append(
-            testing.other_processor_tests(chosen, root, execute.other_processor(), say=_say)
-        )
-        stages.append(testing.wheel_test(chosen[0], root, say=_say))
-    else:
-        if not lessons_only:
-            stages.append(testing.unit_tests(root, say=_say))
-        if not unit_only:
-            stages.append(testing.lesson_tests(chosen, root, say=_say))
+    with _terminate_like_ctrl_c():
+        if everywhere:
+            stages.append(
+                testing.other_processor_tests(chosen, root, execute.other_processor(), say=_say)
+            )
+            stages.append(testing.wheel_test(chosen[0], root, say=_say))
+        else:
+            if not lessons_only:
+                stages.append(testing.unit_tests(root, say=_say))
+            if not unit_only:
+                stages.append(testing.lesson_tests(chosen, root, say=_say))
     _say("")
     rows = [
         (stage.name, f"{stage.seconds:.0f}", "passed" if stage.passed else "failed")
@@ -344,20 +370,30 @@ def list_claims(
         (
             entry["id"],
             entry["lesson"] or "–",
-            entry["verdict"],
-            "yes" if entry["decided"] else "not yet",
+            entry["verdict"] if entry["decided"] else f"expected: {entry['verdict']}",
             entry["statement"],
+            ledger[entry["id"]].correction if entry["decided"] else "–",
         )
         for entry in listed
     ]
-    _table(["id", "lesson", "verdict", "decided", "the notes say"], rows)
+    _table(["id", "lesson", "measured", "the notes say", "the right statement"], rows)
 
 
 def _owner(name: str, owners: set[str]) -> str:
     """Return the lesson id that `name` means; the ledger names lessons still to be written."""
     if name in owners:
         return name
-    return _select([name])[0].id
+    from dlnotes.course import lessons
+
+    store = lessons.load()
+    try:
+        return store.get(name).id
+    except ValueError:
+        listed = ", ".join(sorted(owners))
+        _wrong_use(
+            f"--lesson must be a lesson's number or the id of one that owns claims: {listed}. "
+            f"Received: {name}"
+        )
 
 
 def _decided() -> set[str]:

@@ -108,6 +108,7 @@ def check_array(
     *,
     ndim: int | tuple[int, ...] | None = None,
     shape: tuple[int | None, ...] | None = None,
+    columns: int | None = None,
     dtype: Any = np.float64,
     nonempty: bool = True,
 ) -> np.ndarray:
@@ -118,6 +119,7 @@ def check_array(
         value: Anything that `numpy.asarray` accepts.
         ndim: The allowed number of dimensions, or several.
         shape: The expected shape; None stands for any length of that axis.
+        columns: The expected length of the last axis, for any number of axes before it.
         dtype: What to convert to; None keeps the numeric type that came.
         nonempty: Whether an array without elements is refused.
 
@@ -146,6 +148,10 @@ def check_array(
         wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape)
         wanted += ",)" if len(shape) == 1 else ")"
         raise ValueError(f"`{name}` must have shape {wanted}. Received: {name}.shape={array.shape}")
+    if columns is not None and (array.ndim == 0 or array.shape[-1] != columns):
+        raise ValueError(
+            f"`{name}` must have {columns} columns. Received: {name}.shape={array.shape}"
+        )
     if nonempty and array.size == 0:
         raise ValueError(f"`{name}` must not be empty. Received: {name}.shape={array.shape}")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -155,6 +161,39 @@ def check_array(
             f"Received: {count} of {array.size} are NaN or infinite"
         )
     return array if dtype is None else array.astype(dtype, copy=False)
+
+
+def check_labels(name: str, value: Any) -> np.ndarray:
+    """Return `value` as a one-dimensional array of the labels 0 and 1.
+
+    Raises:
+        TypeError: If the values are not numbers.
+        ValueError: If the array has another dimension, or holds another value.
+
+    Example:
+        >>> check_labels("y", [0, 1, 1])
+        array([0, 1, 1])
+    """
+    labels = check_array(name, value, ndim=1)
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError(
+            f"`{name}` must hold the labels 0 and 1. {received(**{name: np.unique(labels)})}"
+        )
+    return labels.astype(int)
+
+
+def check_rng(name: str, value: Any) -> np.random.Generator:
+    """Return `value` if it is a NumPy random generator.
+
+    Raises:
+        TypeError: If it is not.
+    """
+    if not isinstance(value, np.random.Generator):
+        raise TypeError(
+            f"`{name}` must be a numpy.random.Generator, such as runtime.seed(1) returns. "
+            f"{received(**{name: value})}"
+        )
+    return value
 
 
 def check_same_length(**arrays: Any) -> None:

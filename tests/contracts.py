@@ -147,8 +147,9 @@ def check_builder_contract(
     """Require of a ``build_*`` function what DESIGN asks of every builder.
 
     It returns an uncompiled functional model whose layers are all named by hand, takes its options
-    by keyword only, saves to ``.keras`` and reloads in safe mode with equal outputs, refuses bad
-    arguments in Keras' words, and has at most `max_lines` lines without its docstring.
+    by keyword only, saves to ``.keras`` and reloads in safe mode with equal outputs, learns in one
+    training step, refuses bad arguments in Keras' words, and has at most `max_lines` lines without
+    its docstring.
 
     Returns:
         The model built.
@@ -179,6 +180,7 @@ def check_builder_contract(
         model.save(path)
         loaded = keras.models.load_model(path, safe_mode=True)
     _assert_trees_close(loaded(batch, training=False), expected)
+    _check_one_step(twin)
     check_refusals(build, refusals)
     check_docstring(build)
     return model
@@ -389,11 +391,43 @@ def _code_lines(function: Callable[..., Any]) -> int:
     return len(lines) - len(docstring)
 
 
-def _random_batch(inputs: Sequence[Any]) -> Any:
+def _check_one_step(model: Any) -> None:
+    import keras
+
+    batch = _random_batch(model.inputs, size=32)  # so many that no relu stays at 0 for all rows
+    outputs = keras.tree.flatten(model(batch, training=False))
+    pairs = [_loss_and_target(*pair) for pair in zip(model.outputs, outputs, strict=True)]
+    losses, targets = [loss for loss, _ in pairs], [target for _, target in pairs]
+    if len(pairs) == 1:
+        losses, targets = losses[0], targets[0]
+    variables = model.trainable_variables
+    assert variables, "the model has no trainable weights"
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss=losses, run_eagerly=True)
+    for step in (model.train_on_batch, model.test_on_batch):
+        loss = step(batch, targets, return_dict=True)["loss"]
+        assert math.isfinite(loss), f"{step.__name__} gives the loss {loss}"
+    for old, variable in zip(before, variables, strict=True):
+        new = keras.ops.convert_to_numpy(variable)
+        assert not np.array_equal(old, new), f"{variable.path} does not learn"
+
+
+def _loss_and_target(symbolic: Any, output: Any) -> tuple[str, np.ndarray]:
+    activation = getattr(symbolic._keras_history.operation, "activation", None)
+    name, shape = getattr(activation, "__name__", ""), tuple(output.shape)
+    rng = np.random.default_rng(1)
+    if name == "sigmoid" and shape[-1] == 1:
+        return "binary_crossentropy", rng.integers(2, size=shape)
+    if name == "softmax":
+        return "sparse_categorical_crossentropy", rng.integers(shape[-1], size=shape[:-1])
+    return "mse", rng.normal(size=shape).astype("float32")
+
+
+def _random_batch(inputs: Sequence[Any], size: int = 4) -> Any:
     rng = np.random.default_rng(0)
     batches = []
     for tensor in inputs:
-        shape = (4, *(length or 5 for length in tensor.shape[1:]))
+        shape = (size, *(length or 5 for length in tensor.shape[1:]))
         if "int" in str(tensor.dtype):
             batches.append(rng.integers(0, 2, size=shape))
         else:

@@ -113,7 +113,9 @@ def test_each_command_has_a_help_text(command):
         (["test", "nope"], "Received: lesson='nope'"),
         (["calibrate", "nope"], "Received: lesson='nope'"),
         (["calibrate"], "Missing argument"),
-        (["claims", "--lesson", "nope"], "Received: lesson='nope'"),
+        (["claims", "--lesson", "nope"], "one that owns claims: "),
+        (["claims", "--lesson", "nope"], ", multilayer_perceptron, "),
+        (["claims", "--lesson", "nope"], ", workflow. Received: nope"),
         (["claims", "--verdict", "maybe"], "must be one of holds, wrong, depends, unverifiable"),
         (["study", "--port", "0"], "Invalid value for '--port'"),
         (["study", "--port", "x"], "Invalid value for '--port'"),
@@ -269,6 +271,14 @@ def test_ctrl_c_keeps_finished_lessons_whole(fake_runs):
     assert names("build") == ["01_perceptron.html", "01_perceptron.ipynb"]
 
 
+def test_ctrl_c_in_the_first_lesson_does_not_claim_that_something_was_saved(fake_runs):
+    fake_runs.outcomes["perceptron"] = KeyboardInterrupt()
+    result = invoke("run")
+    assert result.exit_code == 130
+    assert "Interrupted: 0 of 2 lessons finished, nothing was saved." in result.output
+    assert not Path("build").exists()
+
+
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_kill_ends_a_run_like_ctrl_c(fake_runs):
     before = signal.getsignal(signal.SIGTERM)
@@ -290,6 +300,30 @@ def test_store_writes_lessons_that_passed(fake_runs, course, monkeypatch):
     assert stored == [("multilayer_perceptron", course)]
     invoke("run")
     assert len(stored) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "outcome"), [("store", "not stored"), ("export_html", "not saved")]
+)
+def test_a_lesson_that_cannot_be_written_does_not_stop_the_others(
+    fake_runs, monkeypatch, function, outcome
+):
+    stored = []
+    monkeypatch.setattr(execute, "store", lambda run, root: stored.append(run.lesson.id))
+    works = getattr(execute, function)
+
+    def fail_once(*args):
+        monkeypatch.setattr(execute, function, works)
+        raise ValueError("it wrote to stderr")
+
+    monkeypatch.setattr(execute, function, fail_once)
+    result = invoke("run", "--store")
+    assert result.exit_code == 1
+    assert f"01 The perceptron: {outcome}. it wrote to stderr" in result.output
+    assert re.search(rf"01 The perceptron  .* {outcome}", result.output)
+    assert re.search(r"02 The multilayer_perceptron  .* passed", result.output)
+    assert stored == ["multilayer_perceptron"]
+    assert len(reports.load(Path("build/report.json"))["lessons"]) == 2
 
 
 # === test ===
@@ -422,8 +456,12 @@ def test_claims_with_a_verdict(course):
 
 def test_claims_table(course):
     output = invoke("claims", "--lesson", "perceptron").output
-    assert re.search(r"C014 +perceptron +holds +yes +\w", output)
-    assert re.search(r"C013 +perceptron +depends +not yet +\w", output)
+    assert re.search(r"C014 +perceptron +holds +\w", output)
+    assert re.search(r"C013 +perceptron +expected: depends +\w.*–", output)
+    ledger = claims.load()
+    words = {name: ledger[name].correction.split()[:2] for name in ("C013", "C014")}
+    assert " ".join(words["C014"]) in output
+    assert " ".join(words["C013"]) not in output
 
 
 FACTS = machine.Facts(
@@ -607,3 +645,12 @@ def test_calibrate_shows_each_band(course, monkeypatch, seen_high, status):
     assert "multilayer_perceptron: seed offset 0" in result.output
     inside = "NO" if status else "yes"
     assert re.search(rf"accuracy +0\.8 to 1 +0\.9 to {seen_high} +{inside}", result.output)
+
+
+def test_calibrate_remembers_a_lesson_that_left_its_band(course, monkeypatch):
+    def calibrate(lesson, *, root, progress):
+        seen_high = 1.2 if lesson.id == "perceptron" else 0.95
+        return [reports.Calibrated("accuracy", 0.8, 1.0, 0.9, seen_high)]
+
+    monkeypatch.setattr(reports, "calibrate", calibrate)
+    assert invoke("calibrate", "1", "2").exit_code == 1

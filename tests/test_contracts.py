@@ -6,6 +6,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+import contracts
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -252,6 +253,32 @@ def build_nameless(units, *, name="ignored"):
     return build_good(units)
 
 
+def build_frozen(units, *, name="frozen"):
+    """Build one layer."""
+    model = build_good(units, name=name)
+    for layer in model.layers:
+        layer.trainable = False
+    return model
+
+
+def build_dead(units, *, name="dead"):
+    """Build one layer."""
+    inputs = keras.Input((3,), name="features")
+    output = keras.layers.Dense(
+        units, activation="relu", bias_initializer=keras.initializers.Constant(-1e3), name="output"
+    )
+    return keras.Model(inputs, output(inputs), name=name)
+
+
+def build_overflowing(units, *, name="overflowing"):
+    """Build one layer."""
+    inputs = keras.Input((3,), name="features")
+    output = keras.layers.Dense(
+        units, kernel_initializer=keras.initializers.Constant(1e30), name="output"
+    )
+    return keras.Model(inputs, output(inputs), name=name)
+
+
 @pytest.mark.parametrize(
     ("build", "error", "match"),
     [
@@ -259,6 +286,9 @@ def build_nameless(units, *, name="ignored"):
         (build_unnamed, AssertionError, "without a name of their own"),
         (build_positional, AssertionError, "`activation` must be keyword-only"),
         (build_nameless, AssertionError, "`name` is ignored"),
+        (build_frozen, AssertionError, "no trainable weights"),
+        (build_dead, AssertionError, "output/kernel does not learn"),
+        (build_overflowing, AssertionError, "gives the loss inf"),
         (build_with_lambda, Exception, "[Ll]ambda"),
     ],
 )
@@ -271,10 +301,27 @@ def test_builder_contract_holds_for_a_good_builder():
     refusals = [Refusal((0,), {}, ValueError, "`units` must be an integer >= 1")]
     model = check_builder_contract(build_good, [2], refusals=refusals)
     assert model.count_params() == 8
+    assert not model.compiled
     with pytest.raises(AssertionError, match="was not refused"):
         check_builder_contract(build_good, [2], refusals=[Refusal((2,), {}, ValueError, "")])
     with pytest.raises(AssertionError, match="build_good has"):
         check_builder_contract(build_good, [2], max_lines=2)
+
+
+@pytest.mark.parametrize(
+    ("units", "activation", "loss", "shape"),
+    [
+        (1, "sigmoid", "binary_crossentropy", (32, 1)),
+        (3, "softmax", "sparse_categorical_crossentropy", (32,)),
+        (3, "sigmoid", "mse", (32, 3)),
+        (1, "linear", "mse", (32, 1)),
+    ],
+)
+def test_the_training_step_takes_the_loss_of_the_output(units, activation, loss, shape):
+    model = build_good(units, activation=activation)
+    chosen, target = contracts._loss_and_target(model.outputs[0], np.zeros((32, units)))
+    assert (chosen, target.shape) == (loss, shape)
+    contracts._check_one_step(model)
 
 
 # === Layers ===

@@ -11,6 +11,7 @@ import pytest
 
 from dlnotes import exercises, runtime
 from dlnotes.course import claims, execute, lessons, mirrors, readme
+from dlnotes.datasets import load_registry
 from dlnotes.exercises import base
 
 ROOT = runtime.repository_root()
@@ -50,6 +51,11 @@ def test_a_lesson_shows_the_package_s_code():
 def test_generated_documents_are_current():
     stale = [str(path.relative_to(ROOT)) for path in readme.refresh(ROOT, check=True)]
     assert stale == [], "run: python -m dlnotes.course.readme"
+
+
+@each_lesson
+def test_every_dataset_of_a_lesson_is_registered(lesson):
+    assert set(lesson.datasets) - set(load_registry()) == set()
 
 
 # === Ledger ===

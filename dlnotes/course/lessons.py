@@ -86,7 +86,14 @@ class Store:
         raise ValueError(f"`lesson` must be one of: {known}. {received(lesson=name)}")
 
     def select(self, names: Iterable[str] = ()) -> tuple[Lesson, ...]:
-        """Return the named lessons in course order, or all of them if no name is given."""
+        """Return the named lessons in course order, or all of them if no name is given.
+
+        Raises:
+            TypeError: If `names` is a single text, or holds something else than texts.
+            ValueError: If a name is not a lesson's; the message lists the lessons.
+        """
+        if isinstance(names, str):  # its letters would be taken for names
+            raise TypeError(f"`names` must be a list or tuple of texts. {received(names=names)}")
         chosen = {self.get(name).id for name in names}
         return tuple(lesson for lesson in self.lessons if not chosen or lesson.id in chosen)
 

@@ -198,15 +198,21 @@ def calibrate(
     record replaces the lesson's old one in notebooks/calibration.json.
 
     Raises:
-        CalibrationError: If the lesson fails; nothing is recorded then.
+        CalibrationError: If the lesson fails, or no other processor can be imitated here; nothing
+            is recorded then.
         ValueError: If no offset is given.
     """
     if not offsets:
         raise ValueError(
             f"`offsets` must name at least one seed offset. {received(offsets=offsets)}"
         )
+    imitation = execute.other_processor()
+    if not imitation:
+        raise CalibrationError(
+            "Bands are calibrated on an x86-64 processor: on this one no other can be imitated"
+        )
     bands: dict[str, dict[str, Any]] = {}
-    for name, settings in (("native", {}), ("other", execute.other_processor())):
+    for name, settings in (("native", {}), ("other", imitation)):
         for offset in offsets:
             if progress is not None:
                 progress(f"{lesson.id}: seed offset {offset}, {name} processor")

@@ -9,13 +9,14 @@ Notebook = dict[str, Any]
 _IGNORE_MARKS = {"nbval-ignore-output", "pytest-validate-ignore-output", "nbval-skip"}
 
 
-def read(path: Path) -> Notebook:
+def read(path: str | Path) -> Notebook:
     """Read a notebook file.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a notebook; the message names the file.
     """
+    path = Path(path)
     try:
         notebook = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not JSON, or not UTF-8

@@ -1,5 +1,6 @@
 """The stages of `dlnotes test`: unit tests, strict notebook tests, another processor, the wheel."""
 
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -9,6 +10,8 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from dlnotes.course.lessons import Lesson
 
@@ -160,10 +163,32 @@ def _stage(name: str, steps: Sequence[_Step], say: Say) -> Stage:
     for step in steps:
         command = step.resolved()
         say(_shown(command, step.shown_env or {}))
-        passed = subprocess.run(command, cwd=step.folder, env=dict(step.env)).returncode == 0
+        passed = _run(command, step.folder, dict(step.env)) == 0
         if not passed:
             break
     return Stage(name, passed, time.perf_counter() - start)
+
+
+def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> int:
+    """Return the command's exit status; an interruption ends it with all its children."""
+    # in a session of its own Ctrl-C reaches this process alone, while the tree is still whole
+    process = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True)
+    try:
+        return process.wait()
+    except BaseException:
+        _kill_tree(process.pid)
+        raise
+
+
+def _kill_tree(pid: int) -> None:
+    family = []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        family = [*parent.children(recursive=True), parent]
+    for process in reversed(family):  # the parent first: it could start others
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(family, timeout=5)
 
 
 def _shown(command: Sequence[str], env: Mapping[str, str]) -> str:

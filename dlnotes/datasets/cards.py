@@ -141,4 +141,21 @@ def _faults() -> list[str]:
         for (this, column), count in sorted(counts.items()):
             if this == kind:
                 lines.append(f"| {kind} | {looks} | {column or 'whole row'} | {count} |")
-    return lines
+    lines += [
+        "",
+        "All of them:",
+        "",
+        "| row | student | column | kind | dirty | true |",
+        "|---:|---|---|---|---|---|",
+    ]
+    return lines + [_fault_line(fault) for fault in faults]
+
+
+def _fault_line(fault: Mapping[str, str]) -> str:
+    column, dirty, true = fault["column"], fault["dirty"], fault["true"]
+    if fault["copy_of"]:
+        column, dirty, true = "whole row", f"copy of row {fault['copy_of']}", "no such row"
+    else:
+        dirty, true = (f"`{entry}`" if entry else "empty" for entry in (dirty, true))
+    cells = [fault["row"], fault["student_id"], column, fault["kind"], dirty, true]
+    return "| " + " | ".join(cells) + " |"

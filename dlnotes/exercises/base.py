@@ -2,8 +2,10 @@
 
 import dataclasses
 import dis
+import functools
 import importlib
 import inspect
+import re
 import textwrap
 import types
 from collections.abc import Callable
@@ -27,7 +29,8 @@ class Exercise:
         hints: From a nudge to nearly the answer.
         check: Called with the learner's answer; raises `WrongAnswer` with a message that teaches,
             or returns None.
-        reference: A right answer: a function whose source is shown, or a value.
+        reference: A right answer: a function whose source is shown, or a value. A function must
+            return something: None counts as a forgotten ``return``.
         explanation: Why the reference is right.
         wrong: Plausible wrong answers, each with a piece of the message that it must meet.
     """
@@ -95,13 +98,83 @@ def verdict(exercise: Exercise, answer: Any) -> tuple[bool, str]:
             f"not yet: expected a function, received {type(answer).__name__}. "
             "Give the function itself, without calling it."
         )
+    calls = _Calls()
     try:
-        exercise.check(answer)
+        exercise.check(_watched(answer, calls))
     except WrongAnswer as error:
         return False, f"not yet: {error}"
-    except Exception as error:  # the learner's own code failed: show where
-        return False, f"your code raised {type(error).__name__}: {error}{_learner_line(error)}"
+    except Exception as error:
+        line = _learner_line(error)
+        if line or error is calls.error:  # the learner's own code failed: show where
+            return False, f"your code raised {type(error).__name__}: {error}{line}"
+        came = (
+            f"your function returned {_short(calls.results[-1])}"
+            if calls.results
+            else f"your answer is {_short(answer)}"
+        )
+        expected = _expected(exercise, len(calls.results))
+        return False, f"not yet: {came}, which cannot be used; expected {expected}."
     return True, "right. " + exercise.explanation
+
+
+@dataclasses.dataclass
+class _Calls:
+    """What the calls of a watched function returned, and the error that came out of one."""
+
+    results: list[Any] = dataclasses.field(default_factory=list)
+    error: Exception | None = None
+
+
+def _watched(answer: Any, calls: _Calls) -> Any:
+    """Return a function that notes its calls and refuses None; anything else as it is."""
+    if not inspect.isroutine(answer):  # classes and models are callable, but checks look into them
+        return answer
+
+    @functools.wraps(answer)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        _check_takes(answer, args, kwargs)
+        try:
+            result = answer(*args, **kwargs)
+        except Exception as error:
+            calls.error = error
+            raise
+        if result is None:
+            raise WrongAnswer("your function returned None: did you forget `return`?")
+        calls.results.append(result)
+        return result
+
+    return watched
+
+
+def _check_takes(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some functions written in C tell nothing
+        return
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise WrongAnswer(
+            f"your function cannot be called with the arguments of the exercise: {error}."
+        ) from None
+
+
+def _expected(exercise: Exercise, num_calls: int) -> str:
+    calls = _Calls()
+    exercise.check(_watched(exercise.reference, calls))
+    value = exercise.reference
+    if calls.results and num_calls:  # what the reference returned in the same call
+        value = calls.results[min(num_calls, len(calls.results)) - 1]
+    if isinstance(value, tuple | list):
+        return f"something like a {type(value).__name__} of {len(value)}"
+    if getattr(value, "shape", None) == () or isinstance(value, int | float):
+        return "a number"
+    return f"something like the type {type(value).__name__}"
+
+
+def _short(value: Any) -> str:
+    text = re.sub(r" at 0x[0-9a-fA-F]+", "", " ".join(repr(value).split()))
+    return f"{text if len(text) <= 60 else text[:59].rstrip() + '…'} (type {type(value).__name__})"
 
 
 def attempted(answer: Any) -> bool:
@@ -140,7 +213,7 @@ def _learner_line(error: BaseException) -> str:
     trace, line = error.__traceback__, ""
     while trace is not None:
         name = trace.tb_frame.f_code.co_filename
-        if "ipykernel" in name or name.startswith("<"):
+        if "ipykernel" in name or name.startswith(("<ipython", "<stdin")):
             line = f" (line {trace.tb_lineno} of your cell)"
         trace = trace.tb_next
     return line

@@ -7,6 +7,22 @@ import keras
 from dlnotes.validation import check_int, received
 
 
+def check_positive_integers(name: str, values: Any) -> tuple[int, ...]:
+    """Return a tuple or list of integers >= 1 as a tuple.
+
+    Raises:
+        TypeError: If it is not a tuple or list of integers.
+        ValueError: If an integer is below 1.
+    """
+    message = f"`{name}` must be a tuple of positive integers. {received(**{name: values})}"
+    if not isinstance(values, tuple | list):
+        raise TypeError(message)
+    try:
+        return tuple(check_int(name, value, low=1) for value in values)
+    except (TypeError, ValueError) as error:
+        raise type(error)(message) from None
+
+
 def check_input_shape(input_shape: Any) -> tuple[int, ...]:
     """Return the shape of one example as a tuple of integers >= 1.
 
@@ -14,16 +30,12 @@ def check_input_shape(input_shape: Any) -> tuple[int, ...]:
         TypeError: If it is not a tuple or list of integers.
         ValueError: If it is empty or a length is below 1.
     """
-    if not isinstance(input_shape, tuple | list):
-        raise TypeError(
-            "`input_shape` must be a tuple of integers, without the batch axis. "
-            f"{received(input_shape=input_shape)}"
-        )
-    if not input_shape:
+    shape = check_positive_integers("input_shape", input_shape)
+    if not shape:
         raise ValueError(
             f"`input_shape` must have at least one axis. {received(input_shape=input_shape)}"
         )
-    return tuple(check_int("input_shape", length, low=1) for length in input_shape)
+    return shape
 
 
 def check_activation(name: str, activation: Any) -> str:

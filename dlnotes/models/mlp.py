@@ -4,8 +4,13 @@ from collections.abc import Sequence
 
 import keras
 
-from dlnotes.models.arguments import check_activation, check_input_shape, check_model_name
-from dlnotes.validation import check_int, received
+from dlnotes.models.arguments import (
+    check_activation,
+    check_input_shape,
+    check_model_name,
+    check_positive_integers,
+)
+from dlnotes.validation import check_int
 
 
 def build_mlp(
@@ -41,11 +46,7 @@ def build_mlp(
     """
     input_shape = check_input_shape(input_shape)
     num_classes = check_int("num_classes", num_classes, low=1)
-    if not isinstance(hidden_units, tuple | list):
-        raise TypeError(
-            f"`hidden_units` must be a tuple of integers. {received(hidden_units=hidden_units)}"
-        )
-    hidden_units = [check_int("hidden_units", units, low=1) for units in hidden_units]
+    hidden_units = check_positive_integers("hidden_units", hidden_units)
     activation = check_activation("activation", activation)
     if output_activation is None:
         output_activation = "sigmoid" if num_classes == 1 else "softmax"

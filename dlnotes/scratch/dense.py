@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dlnotes.scratch.activations import get_activation
-from dlnotes.validation import check_array, check_int, received
+from dlnotes.validation import check_array, check_int, check_rng, received
 
 
 class LayerOutput(NamedTuple):
@@ -37,7 +37,7 @@ def forward(x, layers):
         array([[-1.],
                [ 1.]])
     """
-    x = check_array("x", x, ndim=(1, 2))
+    x = check_array("x", x, ndim=(1, 2), columns=np.shape(layers[0][0])[-2])
     outputs = []
     for weights, bias, activation in layers:
         z = x @ weights + bias
@@ -91,8 +91,7 @@ class Dense:
     ) -> None:
         num_inputs = check_int("num_inputs", num_inputs, low=1)
         units = check_int("units", units, low=1)
-        if not isinstance(rng, np.random.Generator):
-            raise TypeError(f"`rng` must be a numpy.random.Generator. {received(rng=rng)}")
+        check_rng("rng", rng)
         self.function, self.derivative = get_activation(activation)
         self.activation = activation
         limit = np.sqrt(6.0 / (num_inputs + units))

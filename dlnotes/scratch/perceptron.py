@@ -3,7 +3,32 @@
 import numpy as np
 
 from dlnotes.scratch.activations import step
-from dlnotes.validation import check_array, check_float, check_int, check_same_length, received
+from dlnotes.validation import (
+    check_array,
+    check_float,
+    check_int,
+    check_labels,
+    check_rng,
+    check_same_length,
+    received,
+)
+
+
+def check_start(num_features, learning_rate, rng):
+    """Refuse what `Perceptron` cannot start from, as its docstring says."""
+    check_int("num_features", num_features, low=1)
+    check_float("learning_rate", learning_rate, low=0, open_low=True)
+    if rng is not None:
+        check_rng("rng", rng)
+
+
+def check_rows(x, y, num_draws, rng):
+    """Return rows (B, D) and labels (B,) as arrays, or refuse them, `num_draws` or `rng`."""
+    x, y = check_array("x", x, ndim=2), check_labels("y", y)
+    check_same_length(x=x, y=y)
+    check_int("num_draws", num_draws, low=1)
+    check_rng("rng", rng)
+    return x, y
 
 
 class Perceptron:
@@ -37,14 +62,14 @@ class Perceptron:
     """
 
     def __init__(self, num_features, *, learning_rate=0.1, rng=None):
-        num_features = check_int("num_features", num_features, low=1)
-        self.learning_rate = check_float("learning_rate", learning_rate, low=0, open_low=True)
+        check_start(num_features, learning_rate, rng)
+        self.learning_rate = learning_rate
         start = np.zeros(num_features + 1) if rng is None else rng.normal(0, 0.1, num_features + 1)
         self.weights, self.bias = start[:-1], start[-1]
 
     def score(self, x):
         """Return z = x·w + b for rows (B, D) → (B,), or for one row (D,) → a number."""
-        return x @ self.weights + self.bias
+        return check_array("x", x, columns=len(self.weights)) @ self.weights + self.bias
 
     def predict(self, x):
         """Return the answers 0 or 1, in the shape that `score` gives."""
@@ -62,10 +87,8 @@ class Perceptron:
 
         The result is an array of `num_draws` booleans: True where the neuron was wrong.
         """
-        x = check_array("x", x, shape=(None, len(self.weights)))
-        y = check_array("y", y, ndim=1)
-        check_same_length(x=x, y=y)
-        rows = rng.integers(len(x), size=check_int("num_draws", num_draws, low=1))
+        x, y = check_rows(x, y, num_draws, rng)
+        rows = rng.integers(len(x), size=num_draws)
         return np.array([self.update(x[i], y[i]) for i in rows])
 
 
@@ -133,10 +156,8 @@ def _check_line(weights, x, y):
     """Return weights (D,), signs (B,) of -1 or +1, and rows x (B, D), all checked."""
     weights = check_array("weights", weights, ndim=1)
     x = check_array("x", x, shape=(None, len(weights)))
-    y = check_array("y", y, ndim=1)
+    y = check_labels("y", y)
     check_same_length(x=x, y=y)
-    if not np.isin(y, (0, 1)).all():
-        raise ValueError(f"`y` must hold the labels 0 and 1. {received(y=np.unique(y))}")
     if not weights.any():
         raise ValueError(f"`weights` must not all be zero. {received(weights=weights)}")
     return weights, 2 * y - 1, x

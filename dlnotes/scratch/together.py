@@ -64,7 +64,7 @@ def fit_together(
     means, squares = ([np.zeros_like(array) for array in parameters] for _ in range(2))
     functions = [layer.function for layer in first.layers]
     for step in range(1, num_steps + 1):
-        outputs = forward(x, zip(weights, biases, functions, strict=True))
+        outputs = forward(x, list(zip(weights, biases, functions, strict=True)))
         gradients = _gradients(first, x, targets, outputs, weights)
         # Keras keeps epsilon outside the correction of the second mean, as the paper's section 2.
         rate = learning_rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)

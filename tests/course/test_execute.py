@@ -46,6 +46,7 @@ def code(source, **metadata):
 
 def test_a_run_gives_outputs_records_times_and_progress(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # its presence alone stops a kernel's capturing
     cells = [
         code("import os, time\nfrom dlnotes import reporting\nballast = bytearray(40 * 2**20)"),
         nbformat.v4.new_markdown_cell("text"),

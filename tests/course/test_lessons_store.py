@@ -74,6 +74,8 @@ def test_select_keeps_the_order_of_the_course(load):
     assert [lesson.id for lesson in store.select(["2", "one"])] == ["one", "two"]
     assert [lesson.id for lesson in store.select(["two"])] == ["two"]
     assert store.select() == store.lessons
+    with pytest.raises(TypeError, match="`names` must be a list or tuple of texts. .*names='one'"):
+        store.select("one")
 
 
 def test_get_refuses_an_unknown_lesson(load):

@@ -71,9 +71,11 @@ def test_comparison_counts_shifts_in_widths_of_the_band():
                 record("b", [1.05], 0, 10),
                 record("new", [0.1]),
                 record("wild", [3.0]),
+                record("half", [0.5, 1.5]),
             )
         ]
     )
+    old["lessons"]["made"]["measured"]["half"] = new["lessons"]["made"]["measured"]["a"]
     old["lessons"]["made"]["measured"]["wild"] = new["lessons"]["made"]["measured"]["a"]
     rows = {row.name: row for row in reports.compare(old, new)}
     assert rows["a"].status == "moved"
@@ -81,6 +83,7 @@ def test_comparison_counts_shifts_in_widths_of_the_band():
     assert (rows["a"].old, rows["a"].new) == (pytest.approx(0.5), pytest.approx(0.75))
     assert rows["b"].status == "same"
     assert rows["wild"].status == "out of band"
+    assert rows["half"].status == "out of band"
     assert (rows["gone"].status, rows["gone"].new) == ("only old", None)
     assert (rows["new"].status, rows["new"].old) == ("only new", None)
     finite = [
@@ -146,9 +149,18 @@ def test_calibration_records_every_offset_on_both_processors(tmp_path, monkeypat
     assert len(heard) == 4
 
 
+def test_calibration_needs_another_processor_to_imitate(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "run_lesson", FakeRuns())
+    monkeypatch.setattr(execute, "other_processor", dict)
+    with pytest.raises(reports.CalibrationError, match="on an x86-64 processor"):
+        reports.calibrate(LESSON, root=tmp_path)
+    assert not (tmp_path / reports.CALIBRATION).exists()
+
+
 def test_calibration_of_a_failing_lesson_records_nothing(tmp_path, monkeypatch):
     error = execute.CellError(2, "1/0", "ZeroDivisionError", "division by zero", "…")
     monkeypatch.setattr(execute, "run_lesson", FakeRuns(error))
+    monkeypatch.setattr(execute, "other_processor", lambda: {"ONEDNN_MAX_CPU_ISA": "SSE41"})
     with pytest.raises(reports.CalibrationError, match="seed offset 0 on the native processor, ce"):
         reports.calibrate(LESSON, root=tmp_path)
     assert not (tmp_path / reports.CALIBRATION).exists()

@@ -55,7 +55,7 @@ def test_decisions_come_from_the_outputs_metadata():
 def test_read(tmp_path):
     path = tmp_path / "a.ipynb"
     path.write_text(json.dumps({"cells": []}), encoding="utf-8")
-    assert stored.read(path) == {"cells": []}
+    assert stored.read(path) == stored.read(str(path)) == {"cells": []}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,11 @@
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from dlnotes.course import testing
@@ -14,26 +18,25 @@ LESSONS = [
 
 
 class Runner:
-    """Stands in for subprocess.run: keeps the calls, fails where it is told to."""
+    """Stands in for the child processes: keeps the calls, fails where it is told to."""
 
     def __init__(self):
         self.calls, self.failing = [], ()
 
-    def __call__(self, command, *, cwd, env):
+    def __call__(self, command, folder, env):
         words = " ".join(command)
-        self.calls.append((words, Path(cwd), env))
+        self.calls.append((words, folder, env))
         if "pip wheel" in words or " wheel " in words:
-            folder = Path(command[command.index("--wheel-dir") + 1])
-            folder.mkdir()
-            (folder / "dlnotes-9.9-py3-none-any.whl").touch()
-        failed = any(word in words for word in self.failing)
-        return subprocess.CompletedProcess(command, 1 if failed else 0)
+            wheels = Path(command[command.index("--wheel-dir") + 1])
+            wheels.mkdir()
+            (wheels / "dlnotes-9.9-py3-none-any.whl").touch()
+        return int(any(word in words for word in self.failing))
 
 
 @pytest.fixture
 def runner(monkeypatch):
     runner = Runner()
-    monkeypatch.setattr(subprocess, "run", runner)
+    monkeypatch.setattr(testing, "_run", runner)
     return runner
 
 
@@ -128,6 +131,58 @@ def test_wheel_stage_stops_at_the_first_failure(runner, root, failing, steps):
     runner.failing = (failing,)
     assert not testing.wheel_test(LESSONS[0], root, say=lambda _: None).passed
     assert len(runner.calls) == steps
+
+
+_TREE = """
+import subprocess, sys, time
+from pathlib import Path
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+Path("pid.part").write_text(str(child.pid))
+Path("pid.part").rename("pid")
+time.sleep(60)
+"""
+_COMMAND = """
+import sys
+from pathlib import Path
+from dlnotes import cli
+from dlnotes.course import testing
+step = testing._Step([sys.executable, "-c", sys.argv.pop()], Path.cwd(), testing.os.environ)
+testing.unit_tests = lambda root, *, say: testing._stage("sleep", [step], say)
+sys.argv[1:] = ["test", "--unit-only"]
+cli.main()
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends signals")
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interrupted_test_leaves_no_process_behind(tmp_path, number):
+    path = os.pathsep.join([str(Path(testing.__file__).parents[2]), *filter(None, sys.path)])
+    env = testing.clean_environment() | {"PYTHONPATH": path}
+    command = subprocess.Popen([sys.executable, "-c", _COMMAND, _TREE], cwd=tmp_path, env=env)
+    family = []
+    try:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        family = psutil.Process(command.pid).children(recursive=True)
+        assert int((tmp_path / "pid").read_text()) in [process.pid for process in family]
+        command.send_signal(getattr(signal, number))
+        assert command.wait(20) == 130
+        _, alive = psutil.wait_procs(family, timeout=5)
+        assert alive == []
+    finally:
+        for process in (command, *family):
+            with testing.contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+
+def test_status_of_a_step_decides_the_stage(tmp_path):
+    def stage(code):
+        step = testing._Step([sys.executable, "-c", code], tmp_path, testing.clean_environment())
+        return testing._stage("x", [step], lambda _: None)
+
+    assert stage("").passed
+    assert not stage("raise SystemExit(3)").passed
 
 
 def test_package_from_elsewhere_is_not_the_wheel(tmp_path):

@@ -37,6 +37,21 @@ def test_card_of_placements_counts_the_faults():
     assert f"{sum(counts.values())} planted faults" in card
 
 
+def test_card_of_placements_lists_every_fault():
+    card = render_cards().split("\n## placements\n")[1].split("\n## ")[0]
+    table = [[c.strip() for c in line.split("|")[1:-1]] for line in card.splitlines()]
+    listed = [row for row in table if len(row) == 6 and row[0].isdigit()]
+    faults = datasets.load_placements().faults.to_dict("records")
+    assert len(faults) == 100
+    for row, fault in zip(listed, faults, strict=True):
+        if fault["kind"].endswith("duplicate"):
+            rest = ["whole row", fault["kind"], f"copy of row {fault['copy_of']}", "no such row"]
+        else:
+            entries = [f"`{fault[key]}`" if fault[key] else "empty" for key in ("dirty", "true")]
+            rest = [fault["column"], fault["kind"], *entries]
+        assert row == [str(fault["row"]), fault["student_id"], *rest]
+
+
 def test_overview(tmp_path):
     lines = overview(directory=tmp_path)
     assert [line["name"] for line in lines] == list(load_registry())

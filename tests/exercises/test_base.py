@@ -1,5 +1,7 @@
 """Exercises: not attempted, wrong, failing and right answers; hints and solutions."""
 
+import dataclasses
+import inspect
 import re
 
 import pytest
@@ -125,6 +127,122 @@ def test_failing_code_is_shown_with_its_line():
         False,
         "your code raised ZeroDivisionError: division by zero (line 3 of your cell)",
     )
+
+
+def returns_text(*arguments):
+    return "many"
+
+
+@pytest.mark.parametrize("exercise_id", ["01.2", "01.3", "01.4", "02.2", "02.3", "02.4"])
+def test_a_forgotten_return_is_named(exercise_id, monkeypatch):
+    monkeypatch.undo()
+    exercise = base.find(exercise_id)
+    names = inspect.signature(exercise.reference).parameters
+    namespace = {}
+    exec(f"def f({', '.join(names)}):\n    y = 1", namespace)
+    assert base.verdict(exercise, namespace["f"]) == (
+        False,
+        "not yet: your function returned None: did you forget `return`?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer", "message"),
+    [
+        (
+            "01.1",
+            {"w1": 1},
+            "your answer is {'w1': 1} (type dict), which cannot be used; "
+            "expected something like a tuple of 3.",
+        ),
+        (
+            "01.4",
+            returns_text,
+            "your function returned 'many' (type str), which cannot be used; expected a number.",
+        ),
+        (
+            "02.4",
+            returns_text,
+            "your function returned 'many' (type str), which cannot be used; expected a number.",
+        ),
+        (
+            "02.2",
+            lambda x, w, b: [x] * 9 + [None],
+            "your function returned [[0.5, -1.0], [0.5, "
+            "-1.0], [0.5, -1.0], [0.5, -1.0], [0.5,… (type list), which cannot be used; "
+            "expected something like a list of 2.",
+        ),
+        (
+            "01.4",
+            lambda x, y, weights, bias: (i for i in x),
+            "your function returned <generator "
+            "object <lambda>.<locals>.<genexpr>> (type generator), which cannot be used; "
+            "expected a number.",
+        ),
+    ],
+)
+def test_an_answer_that_the_check_cannot_use_is_not_called_failing_code(
+    exercise_id, answer, message, monkeypatch
+):
+    monkeypatch.undo()
+    assert base.verdict(base.find(exercise_id), answer) == (False, "not yet: " + message)
+
+
+def test_an_error_below_the_learners_function_is_the_learners():
+    passed, message = base.verdict(FUNCTION, lambda x: double(**{"y": x}))
+    assert not passed
+    assert message.startswith("your code raised TypeError: double() got an unexpected")
+
+
+def test_the_check_has_no_line_of_the_learners_cell():
+    namespace = {}
+    exec(compile("def f(answer):\n    return float(answer)", "<frozen made>", "exec"), namespace)
+    passed, message = base.verdict(dataclasses.replace(VALUE, check=namespace["f"]), {})
+    assert not passed
+    assert message.startswith("not yet: your answer is {} (type dict), which cannot be used; ")
+
+
+def test_the_kind_expected_is_that_of_the_same_call(monkeypatch):
+    monkeypatch.undo()
+    exercise = base.find("02.2")  # called for layers of 2, 3 and 2 outputs
+    _, message = base.verdict(
+        exercise, lambda x, w, b: exercise.reference(x, w, b) if len(w) == 1 else "many"
+    )
+    assert message.endswith("expected something like a list of 3.")
+
+
+def test_a_function_without_a_signature_is_called():
+    with pytest.raises(ValueError, match="no signature"):
+        inspect.signature(max)
+    assert base.verdict(FUNCTION, max) == (
+        False,
+        "your code raised TypeError: 'int' object is not iterable",
+    )
+
+
+def test_a_function_with_other_arguments_is_told_so():
+    assert base.verdict(FUNCTION, lambda x, y: x + y) == (
+        False,
+        "not yet: your function cannot be called with the arguments of the exercise: "
+        "missing a required argument: 'y'.",
+    )
+
+
+def test_a_check_sees_the_learners_function_and_not_a_class_in_disguise():
+    seen = []
+    exercise = dataclasses.replace(FUNCTION, check=seen.append)
+    base.verdict(exercise, returns_zero)
+    assert seen[0].__name__ == "returns_zero"
+    assert inspect.getsource(seen[0]) == inspect.getsource(returns_zero)
+    assert list(inspect.signature(seen[0]).parameters) == ["x"]
+    base.verdict(exercise, int)
+    assert seen[1] is int
+
+
+def test_a_check_that_fails_on_its_own_reference_is_not_hidden():
+    exercise = dataclasses.replace(FUNCTION, check=lambda answer: answer(1) / 0)
+    with pytest.raises(ZeroDivisionError):
+        base.verdict(exercise, double)
 
 
 def test_hints_come_one_at_a_time_and_end(capsys):

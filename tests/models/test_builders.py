@@ -9,13 +9,15 @@ with quiet_start():
 
     from dlnotes.models import build_mlp, build_perceptron
 
+SHAPE = "`input_shape` must be a tuple of positive integers. Received: input_shape="
+UNITS = "`hidden_units` must be a tuple of positive integers. Received: hidden_units="
 SHARED_REFUSALS = [
-    (lambda *more: ("2", *more), {}, TypeError, "`input_shape` must be a tuple of integers"),
-    (lambda *more: (2, *more), {}, TypeError, "`input_shape` must be a tuple of integers"),
+    (lambda *more: ("2", *more), {}, TypeError, SHAPE),
+    (lambda *more: (2, *more), {}, TypeError, SHAPE),
     (lambda *more: ((), *more), {}, ValueError, "`input_shape` must have at least one axis"),
-    (lambda *more: ((0,), *more), {}, ValueError, "`input_shape` must be an integer >= 1"),
-    (lambda *more: ((2.0,), *more), {}, TypeError, "`input_shape` must be an integer"),
-    (lambda *more: ((None,), *more), {}, TypeError, "`input_shape` must be an integer"),
+    (lambda *more: ((0,), *more), {}, ValueError, SHAPE + r"\(0,\)"),
+    (lambda *more: ((2.0,), *more), {}, TypeError, SHAPE),
+    (lambda *more: ((None, 2), *more), {}, TypeError, SHAPE + r"\(None, 2\)"),
     (lambda *more: ((2,), *more), {"activation": "bent"}, ValueError, "that Keras knows.*'bent'"),
     (lambda *more: ((2,), *more), {"activation": abs}, TypeError, "`activation` must be the name"),
     (lambda *more: ((2,), *more), {"name": ""}, ValueError, "`name` must not be empty"),
@@ -63,10 +65,9 @@ MLP_REFUSALS = [
     *refusals(3),
     Refusal(((2,), 0), {}, ValueError, "`num_classes` must be an integer >= 1"),
     Refusal(((2,), 2.0), {}, TypeError, "`num_classes` must be an integer"),
-    Refusal(((2,), 3), {"hidden_units": 8}, TypeError, "`hidden_units` must be a tuple of integ"),
-    Refusal(
-        ((2,), 3), {"hidden_units": (8, 0)}, ValueError, "`hidden_units` must be an integer >="
-    ),
+    Refusal(((2,), 3), {"hidden_units": 8}, TypeError, UNITS + "8"),
+    Refusal(((2,), 3), {"hidden_units": (8, 0)}, ValueError, UNITS + r"\(8, 0\)"),
+    Refusal(((2,), 3), {"hidden_units": (8.0,)}, TypeError, UNITS + r"\(8.0,\)"),
     Refusal(((2,), 3), {"output_activation": "x"}, ValueError, "`output_activation` must be an a"),
 ]
 

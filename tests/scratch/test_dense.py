@@ -8,6 +8,8 @@ from dlnotes import scratch
 from dlnotes.runtime import quiet_start
 from dlnotes.scratch import MLP, Dense, forward
 
+ONE_LAYER = [(np.ones((2, 1)), np.zeros(1), scratch.linear)]
+
 
 def rng():
     return np.random.default_rng(7)
@@ -204,9 +206,18 @@ def test_same_generator_same_weights():
             RuntimeError,
             "`forward` must be called",
         ),
-        (lambda: forward([["a"]], []), TypeError, "`x` must be an array of numbers"),
-        (lambda: forward(np.ones((1, 2, 3)), []), ValueError, "`x` must be 1-dimensional or 2-dim"),
-        (lambda: forward([np.nan], []), ValueError, "`x` must hold finite numbers"),
+        (
+            lambda: forward(np.ones((4, 3)), ONE_LAYER),
+            ValueError,
+            r"`x` must have 2 columns. Received: x.shape=\(4, 3\)",
+        ),
+        (lambda: forward([["a"]], ONE_LAYER), TypeError, "`x` must be an array of numbers"),
+        (
+            lambda: forward(np.ones((1, 2, 3)), ONE_LAYER),
+            ValueError,
+            "`x` must be 1-dimensional or 2-dim",
+        ),
+        (lambda: forward([np.nan, 1.0], ONE_LAYER), ValueError, "`x` must hold finite numbers"),
         (lambda: MLP((2,), "relu", rng=rng()), ValueError, "`sizes` must hold at least inputs and"),
         (lambda: MLP("21", "relu", rng=rng()), TypeError, "`sizes` must be a sequence of integers"),
         (lambda: MLP((2, 0), "relu", rng=rng()), ValueError, "`units` must be an integer >= 1"),

@@ -59,7 +59,7 @@ def test_the_start_comes_from_the_generator():
         (
             lambda: Perceptron(3).fit(CORNERS, [0, 1, 1, 0], rng=np.random.default_rng(0)),
             ValueError,
-            r"`x` must have shape \(any, 3\). Received: x.shape=\(4, 2\)",
+            r"`x` must have 3 columns. Received: x.shape=\(2,\)",
         ),
         (
             lambda: Perceptron(2).fit(CORNERS, [0, 1], rng=np.random.default_rng(0)),
@@ -76,6 +76,18 @@ def test_the_start_comes_from_the_generator():
             ValueError,
             "`num_draws` must be an integer >= 1",
         ),
+        (
+            lambda: Perceptron(2).fit(CORNERS, [-1, 1, 1, -1], rng=np.random.default_rng(0)),
+            ValueError,
+            "`y` must hold the labels 0 and 1. Received",
+        ),
+        (lambda: Perceptron(2, rng=5), TypeError, "`rng` must be a numpy.random.Generator"),
+        (
+            lambda: Perceptron(2).fit(CORNERS, [0, 1, 1, 0], rng=None),
+            TypeError,
+            "`rng` must be a numpy.random.Generator.*Received: rng=None",
+        ),
+        (lambda: Perceptron(2).predict([1.0, 2.0, 3.0]), ValueError, "`x` must have 2 columns"),
         (lambda: margin([0, 0], 1, CORNERS, [0] * 4), ValueError, "`weights` must not all be zero"),
         (lambda: margin([1, 0], 1, CORNERS, [0, 1, 2, 1]), ValueError, "`y` must hold the labels"),
         (lambda: margin([1], 1, CORNERS, [0] * 4), ValueError, r"`x` must have shape \(any, 1\)"),

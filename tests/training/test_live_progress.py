@@ -17,7 +17,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def fit(callback, epochs=2):
+def fit(callback, epochs=2, batch_size=4):
     inputs = keras.Input((2,), name="features")
     outputs = keras.layers.Dense(1, name="output")(inputs)
     model = keras.Model(inputs, outputs, name="tiny")
@@ -27,7 +27,7 @@ def fit(callback, epochs=2):
         x,
         x[:, 0],
         epochs=epochs,
-        batch_size=4,
+        batch_size=batch_size,
         verbose=0,
         callbacks=[callback],
         validation_split=0.5,
@@ -45,6 +45,17 @@ def test_live_progress_shows_epoch_losses_and_time_and_clears_itself(monkeypatch
     assert "epoch 2/2, loss 0, val_loss 0 · 0 s left" in frames[-2]
     assert "[########################]" in frames[-2]
     assert stream.getvalue().endswith("\r\033[K")
+
+
+def test_live_progress_moves_within_an_epoch(monkeypatch):
+    monkeypatch.delenv("DLNOTES_HEADLESS", raising=False)
+    monkeypatch.setattr("dlnotes.training.progress.SHOWN_EVERY", 0)
+    stream = Terminal()
+    monkeypatch.setattr("sys.stderr", stream)
+    fit(LiveProgress(delay=0), epochs=1, batch_size=1)  # four steps
+    bars = [frame[5:31] for frame in stream.getvalue().split("\r") if frame.startswith("tiny [")]
+    for step in range(5):
+        assert f"[{'######' * step}{'------' * (4 - step)}]" in bars
 
 
 def test_live_progress_is_silent_when_headless(monkeypatch, capfd):
