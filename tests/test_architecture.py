@@ -54,10 +54,10 @@ RULES = {
     "runtime": rule(LEVEL_0, "numpy", "keras IPython"),
     "scratch": rule(LEVEL_0, "numpy"),
     "datasets": rule(LEVEL_0, "numpy pandas sklearn", open_to_others=True),
-    "plotting": rule(LEVEL_0, "numpy matplotlib"),
+    "plotting": rule(LEVEL_0, "numpy matplotlib", "sklearn"),
     "layers": rule(LEVEL_0, "keras"),
     "models": rule(LEVEL_0 | {"layers"}, "keras"),
-    "training": rule(LEVEL_0 | {"layers"}, "keras numpy", "IPython"),
+    "training": rule(LEVEL_0 | {"layers"}, "keras numpy", "IPython sklearn"),
     "tuning": rule(
         LEVEL_0 | {"models", "training"}, "keras keras_tuner numpy", open_to_others=True
     ),

@@ -4,8 +4,13 @@ from dlnotes.exercises.base import Exercise, WrongAnswer, check, find, hint, of_
 
 # lesson number → module
 MODULES = {
+    "00": "linear_algebra",
     "01": "perceptron",
     "02": "multilayer_perceptron",
+    "03": "losses",
+    "04": "backpropagation",
+    "05": "gradient_descent",
+    "06": "workflow",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

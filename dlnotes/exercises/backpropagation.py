@@ -1,0 +1,3 @@
+"""Exercises of lesson 04."""
+
+EXERCISES = ()
