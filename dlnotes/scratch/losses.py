@@ -1,6 +1,8 @@
 """Losses, each the mean over the rows of a batch, and their gradients.
 
-A gradient is taken with respect to the second argument and has its shape.
+A gradient is taken with respect to the second argument and has its shape. Where a loss takes
+`reduction`, ``"none"`` returns the loss of each row, shape (B,): the mean over the row's elements,
+as in Keras. Their mean is the loss of the batch.
 """
 
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dlnotes.scratch.activations import sigmoid, softmax
-from dlnotes.validation import check_array, received
+from dlnotes.validation import check_array, check_choice, check_float, received
 
 EPSILON = 1e-7  # Keras cuts probabilities to [ε, 1 − ε] before it takes a logarithm
 
@@ -78,23 +80,26 @@ def hinge_loss_gradient(y: Any, z: Any) -> np.ndarray:
     return np.where(y * z < 1, -y, 0.0) / len(y)
 
 
-def mean_squared_error(y: Any, prediction: Any) -> float:
+def mean_squared_error(y: Any, prediction: Any, *, reduction: str = "mean") -> float | np.ndarray:
     """Return the mean of (prediction − y)² over all elements.
 
     Args:
         y: Targets, any shape.
         prediction: Predictions of the same shape.
+        reduction: "mean" for the batch, or "none" for each row.
 
     Raises:
         TypeError: If an argument does not hold numbers.
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ or the reduction is unknown.
 
     Example:
         >>> mean_squared_error([1.0, 2.0], [1.0, 4.0])
         2.0
+        >>> mean_squared_error([1.0, 2.0], [1.0, 4.0], reduction="none")
+        array([0., 4.])
     """
-    y, prediction = _same_shape(y, prediction)
-    return float(np.mean((prediction - y) ** 2))
+    y, prediction = check_pair(y, prediction)
+    return reduce_rows((prediction - y) ** 2, reduction)
 
 
 def mean_squared_error_gradient(y: Any, prediction: Any) -> np.ndarray:
@@ -104,11 +109,91 @@ def mean_squared_error_gradient(y: Any, prediction: Any) -> np.ndarray:
         >>> mean_squared_error_gradient([1.0, 2.0], [1.0, 4.0])
         array([0., 2.])
     """
-    y, prediction = _same_shape(y, prediction)
+    y, prediction = check_pair(y, prediction)
     return 2.0 * (prediction - y) / y.size
 
 
-def binary_cross_entropy(y: Any, prediction: Any, *, from_logits: bool = False) -> float:
+def mean_absolute_error(y: Any, prediction: Any, *, reduction: str = "mean") -> float | np.ndarray:
+    """Return the mean of |prediction − y| over all elements.
+
+    Args:
+        y: Targets, any shape.
+        prediction: Predictions of the same shape.
+        reduction: "mean" for the batch, or "none" for each row.
+
+    Raises:
+        TypeError: If an argument does not hold numbers.
+        ValueError: If the shapes differ or the reduction is unknown.
+
+    Example:
+        >>> mean_absolute_error([1.0, 2.0], [1.0, 4.0])
+        1.0
+    """
+    y, prediction = check_pair(y, prediction)
+    return reduce_rows(np.abs(prediction - y), reduction)
+
+
+def mean_absolute_error_gradient(y: Any, prediction: Any) -> np.ndarray:
+    """Return the gradient of `mean_absolute_error`: ±1/n, n the number of elements.
+
+    At the kink, prediction = y, it is 0, as in TensorFlow.
+
+    Example:
+        >>> mean_absolute_error_gradient([1.0, 2.0], [1.0, 4.0])
+        array([0. , 0.5])
+    """
+    y, prediction = check_pair(y, prediction)
+    return np.sign(prediction - y) / y.size
+
+
+def huber(
+    y: Any, prediction: Any, *, delta: float = 1.0, reduction: str = "mean"
+) -> float | np.ndarray:
+    """Return Huber's loss: half the squared error near the target, straight lines beyond delta.
+
+    With e = prediction − y it is the mean over all elements of ½·e² where |e| <= δ, and of
+    δ·|e| − ½·δ² elsewhere; the two pieces meet with equal slope.
+
+    Args:
+        y: Targets, any shape.
+        prediction: Predictions of the same shape.
+        delta: δ > 0, the error at which the pieces meet, in the unit of the targets.
+        reduction: "mean" for the batch, or "none" for each row.
+
+    Raises:
+        TypeError: If an argument does not hold numbers.
+        ValueError: If the shapes differ, `delta` is not positive or the reduction is unknown.
+
+    References:
+        P. J. Huber, "Robust estimation of a location parameter", Annals of Mathematical
+        Statistics 35 (1964).
+
+    Example:
+        >>> huber([0.0, 0.0], [1.0, 4.0], delta=2.0)
+        3.25
+    """
+    y, prediction = check_pair(y, prediction)
+    delta = check_delta(delta)
+    size = np.abs(prediction - y)
+    terms = np.where(size <= delta, 0.5 * size**2, delta * size - 0.5 * delta**2)
+    return reduce_rows(terms, reduction)
+
+
+def huber_gradient(y: Any, prediction: Any, *, delta: float = 1.0) -> np.ndarray:
+    """Return the gradient of `huber`: the error, cut to ±δ, divided by the number of elements.
+
+    Example:
+        >>> huber_gradient([0.0, 0.0], [1.0, 4.0], delta=2.0)
+        array([0.5, 1. ])
+    """
+    y, prediction = check_pair(y, prediction)
+    delta = check_delta(delta)
+    return np.clip(prediction - y, -delta, delta) / y.size
+
+
+def binary_cross_entropy(
+    y: Any, prediction: Any, *, from_logits: bool = False, reduction: str = "mean"
+) -> float | np.ndarray:
     """Return the mean of −y·ln p − (1 − y)·ln(1 − p) over all elements.
 
     Args:
@@ -116,23 +201,24 @@ def binary_cross_entropy(y: Any, prediction: Any, *, from_logits: bool = False) 
         prediction: Probabilities p of the same shape, cut to [ε, 1 − ε] with ε = 1e-7; or scores
             z with p = sigmoid(z), which need no cutting.
         from_logits: Whether `prediction` holds scores.
+        reduction: "mean" for the batch, or "none" for each row.
 
     Raises:
         TypeError: If an argument does not hold numbers.
-        ValueError: If the shapes differ or a value lies outside [0, 1].
+        ValueError: If the shapes differ, a value lies outside [0, 1] or the reduction is unknown.
 
     Example:
         >>> round(binary_cross_entropy([1.0], [0.0], from_logits=True), 4)
         0.6931
     """
-    y, prediction = _binary(y, prediction, from_logits)
+    y, prediction = check_binary(y, prediction, from_logits)
     if from_logits:  # ln(1 + exp(z)) − y·z, written so that exp never overflows
         z = prediction
         terms = np.maximum(z, 0.0) - y * z + np.log1p(np.exp(-np.abs(z)))
     else:
         p = np.clip(prediction, EPSILON, 1.0 - EPSILON)
         terms = -y * np.log(p) - (1.0 - y) * np.log(1.0 - p)
-    return float(terms.mean())
+    return reduce_rows(terms, reduction)
 
 
 def binary_cross_entropy_gradient(
@@ -147,7 +233,7 @@ def binary_cross_entropy_gradient(
         >>> binary_cross_entropy_gradient([1.0, 0.0], [0.0, 0.0], from_logits=True)
         array([-0.25,  0.25])
     """
-    y, prediction = _binary(y, prediction, from_logits)
+    y, prediction = check_binary(y, prediction, from_logits)
     if from_logits:
         return (sigmoid(prediction) - y) / y.size
     p = np.clip(prediction, EPSILON, 1.0 - EPSILON)
@@ -155,7 +241,9 @@ def binary_cross_entropy_gradient(
     return uncut * (p - y) / (p * (1.0 - p)) / y.size
 
 
-def categorical_cross_entropy(y: Any, prediction: Any, *, from_logits: bool = False) -> float:
+def categorical_cross_entropy(
+    y: Any, prediction: Any, *, from_logits: bool = False, reduction: str = "mean"
+) -> float | np.ndarray:
     """Return the mean over the rows of −Σₖ yₖ·ln pₖ, with one-hot targets.
 
     Args:
@@ -163,22 +251,23 @@ def categorical_cross_entropy(y: Any, prediction: Any, *, from_logits: bool = Fa
         prediction: Probabilities of shape (B, K), each row adding up to 1, cut to [ε, 1 − ε] with
             ε = 1e-7; or scores z with p = softmax(z).
         from_logits: Whether `prediction` holds scores.
+        reduction: "mean" for the batch, or "none" for each row.
 
     Raises:
         TypeError: If an argument does not hold numbers.
-        ValueError: If the shapes differ or a row is not a distribution.
+        ValueError: If the shapes differ, a row is not a distribution or the reduction is unknown.
 
     Example:
         >>> round(categorical_cross_entropy([[0, 1]], [[0.5, 0.5]]), 4)
         0.6931
     """
-    y, prediction = _categorical(y, prediction, from_logits)
+    y, prediction = check_categorical(y, prediction, from_logits)
     if from_logits:
         z = prediction - prediction.max(axis=1, keepdims=True)
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
     else:
         log_p = np.log(np.clip(prediction, EPSILON, 1.0 - EPSILON))
-    return float(-(y * log_p).sum(axis=1).mean())
+    return reduce_rows(-(y * log_p).sum(axis=1), reduction)
 
 
 def categorical_cross_entropy_gradient(
@@ -192,7 +281,7 @@ def categorical_cross_entropy_gradient(
         >>> categorical_cross_entropy_gradient([[0, 1]], [[0.0, 0.0]], from_logits=True)
         array([[ 0.5, -0.5]])
     """
-    y, prediction = _categorical(y, prediction, from_logits)
+    y, prediction = check_categorical(y, prediction, from_logits)
     if from_logits:
         return (softmax(prediction) - y) / len(y)
     p = np.clip(prediction, EPSILON, 1.0 - EPSILON)
@@ -201,25 +290,27 @@ def categorical_cross_entropy_gradient(
 
 
 def sparse_categorical_cross_entropy(
-    y: Any, prediction: Any, *, from_logits: bool = False
-) -> float:
+    y: Any, prediction: Any, *, from_logits: bool = False, reduction: str = "mean"
+) -> float | np.ndarray:
     """Return `categorical_cross_entropy` for targets given as class numbers.
 
     Args:
         y: Class numbers 0 to K − 1, shape (B,).
         prediction: Probabilities or scores of shape (B, K).
         from_logits: Whether `prediction` holds scores.
+        reduction: "mean" for the batch, or "none" for each row.
 
     Raises:
         TypeError: If an argument does not hold numbers.
-        ValueError: If a shape is wrong, a class is out of range, or a row is no distribution.
+        ValueError: If a shape is wrong, a class is out of range, a row is no distribution or the
+            reduction is unknown.
 
     Example:
         >>> round(sparse_categorical_cross_entropy([1], [[0.5, 0.5]]), 4)
         0.6931
     """
     return categorical_cross_entropy(
-        _one_hot(y, prediction), prediction, from_logits=bool(from_logits)
+        _one_hot(y, prediction), prediction, from_logits=from_logits, reduction=reduction
     )
 
 
@@ -233,11 +324,12 @@ def sparse_categorical_cross_entropy_gradient(
         array([[ 0.5, -0.5]])
     """
     return categorical_cross_entropy_gradient(
-        _one_hot(y, prediction), prediction, from_logits=bool(from_logits)
+        _one_hot(y, prediction), prediction, from_logits=from_logits
     )
 
 
-def _same_shape(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
+def check_pair(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions as arrays; refuse them if their shapes differ."""
     y, prediction = check_array("y", y), check_array("prediction", prediction)
     if y.shape != prediction.shape:
         raise ValueError(
@@ -245,6 +337,20 @@ def _same_shape(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
             f"Received: y.shape={y.shape}, prediction.shape={prediction.shape}"
         )
     return y, prediction
+
+
+def check_delta(delta: float) -> float:
+    """Return `delta`; refuse anything but a positive number."""
+    return check_float("delta", delta, low=0, open_low=True)
+
+
+def reduce_rows(terms: np.ndarray, reduction: str) -> float | np.ndarray:
+    """Return the mean of all terms, or with "none" the mean of each row's terms, shape (B,)."""
+    check_choice("reduction", reduction, ("mean", "none"))
+    if reduction == "mean":
+        return float(terms.mean())
+    terms = np.atleast_1d(terms)
+    return terms.reshape(len(terms), -1).mean(axis=1)
 
 
 def _signed(y: Any, z: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -255,16 +361,16 @@ def _signed(y: Any, z: Any) -> tuple[np.ndarray, np.ndarray]:
     return y, z
 
 
-def _binary(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
-    y, prediction = _same_shape(y, prediction)
+def check_binary(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
+    y, prediction = check_pair(y, prediction)
     _check_unit_interval("y", y)
     if not from_logits:
         _check_unit_interval("prediction", prediction)
     return y, prediction
 
 
-def _categorical(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
-    y, prediction = _same_shape(y, prediction)
+def check_categorical(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
+    y, prediction = check_pair(y, prediction)
     check_array("prediction", prediction, ndim=2)
     _check_rows_sum_to_one("y", y)
     if not from_logits:
