@@ -27,6 +27,9 @@ STAR = {
     "linestyle": "none",
     "zorder": 4,
 }
+# Of several paths on one map, which runs from dark blue to yellow: colour and shape of the end.
+PATH_COLORS = ("white", COLORS[1], COLORS[5], COLORS[3])
+PATH_ENDS = ("o", "D", "^", "v")
 
 
 @styled
@@ -143,6 +146,7 @@ def loss_surface(
     *,
     path: Any = None,
     levels: int | Sequence[float] = 14,
+    colorbar: bool = True,
     ax: Axes | None = None,
     names: Sequence[str] = ("weight w₁", "weight w₂"),
     loss_label: str = "loss",
@@ -155,8 +159,10 @@ def loss_surface(
         w2: M increasing values of the second weight, shape (M,).
         losses: The loss at each pair, shape (M, N): ``losses[j, i]`` belongs to
             ``(w1[i], w2[j])``, as with ``numpy.meshgrid(w1, w2)``.
-        path: Pairs (w₁, w₂) that a training run went through, shape (P, 2), or None.
+        path: Pairs (w₁, w₂) that a training run went through, shape (P, 2); for several runs
+            up to four such arrays by name; or None.
         levels: How many contour steps (2 to 60), or the increasing levels themselves.
+        colorbar: Whether a bar beside the map tells its colours' losses.
         ax: Axes to draw on; None makes a new figure.
         names: Labels of the two axes.
         loss_label: Label of the colour bar.
@@ -176,8 +182,7 @@ def loss_surface(
         levels, extend = check_int("levels", levels, low=2, high=60), "neither"
     else:
         levels, extend = check_increasing("levels", levels), "both"
-    if path is not None:
-        path = check_array("path", path, shape=(None, 2))
+    paths = _check_paths(path)
     ax = axes_or_new(ax, (5.4, 4.0))
     filled = ax.contourf(w1, w2, losses, levels=levels, cmap="cividis", extend=extend)
     ax.contour(w1, w2, losses, levels=filled.levels[1:], colors="white", linewidths=0.4, alpha=0.6)
@@ -188,14 +193,32 @@ def loss_surface(
     else:
         ax.contour(w1, w2, lowest.astype(float), levels=[0.5], colors=COLORS[4], linewidths=2.0)
         ax.plot([], [], color=COLORS[4], linewidth=2.5, label="all inside: lowest loss")
-    if path is not None:
-        outline = [patheffects.withStroke(linewidth=3.5, foreground="black")]
-        ax.plot(*path.T, color="white", linewidth=1.6, path_effects=outline, label="path", zorder=5)
-        ends = {"markeredgecolor": "black", "linestyle": "none", "zorder": 6}
-        ax.plot(*path[0], marker="s", markersize=9, color="white", label="start", **ends)
-        ax.plot(*path[-1], marker="o", markersize=9, color=COLORS[1], label="end", **ends)
-    bar = ax.figure.colorbar(filled, ax=ax)
-    bar.set_label(loss_label)
+    ends = {"markeredgecolor": "black", "linestyle": "none"}
+    start = {"marker": "s", "markersize": 9, "color": "white", "label": "start", "zorder": 6}
+    alone = len(paths) == 1
+    width = 1.6 if alone else 1.1
+    outline = [patheffects.withStroke(linewidth=2.2 * width, foreground="black")]
+    for index, (label, points) in enumerate(paths.items()):
+        color, marker = PATH_COLORS[index], PATH_ENDS[index]
+        # the first path lies on top
+        line = {
+            "color": color,
+            "linewidth": width,
+            "path_effects": outline,
+            "zorder": 5 - index / 10,
+        }
+        if alone:  # the line carries the name; with several the ends, whose shapes differ
+            ax.plot(*points.T, label=label, **line)
+            color, label = COLORS[1], "end"
+        else:
+            ax.plot(*points.T, label=f"_{label}", **line)
+        ax.plot(*points[0], **start, **ends)
+        ax.plot(
+            *points[-1], marker=marker, markersize=9, color=color, label=label, zorder=7, **ends
+        )
+        start["label"] = "_start"
+    if colorbar:
+        ax.figure.colorbar(filled, ax=ax).set_label(loss_label)
     ax.set_xlim(w1[0], w1[-1])
     ax.set_ylim(w2[0], w2[-1])
     ax.legend(facecolor="lightgrey", framealpha=0.9)
@@ -211,10 +234,13 @@ def learning_curves(
     metric: str = "loss",
     ax: Axes | None = None,
     first_epoch: int = 1,
-    xlabel: str = "epoch",
+    xs: Any = None,
+    log_x: bool = False,
+    percent: bool = False,
+    xlabel: str | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw a score over the epochs, one curve a run, or a median with its spread over seeds.
+    """Draw a score over the epochs, or over training-set sizes, with its spread over seeds.
 
     Args:
         histories: For each name the score after each of E epochs, shape (E,), or for S seeds,
@@ -223,7 +249,12 @@ def learning_curves(
         metric: Label of the vertical axis, with its unit.
         ax: Axes to draw on; None makes a new figure.
         first_epoch: Number of the first epoch, >= 0; 0 when the score before training is there.
-        xlabel: Label of the horizontal axis.
+            Not used with `xs`.
+        xs: What the E scores were measured at instead of epochs, such as numbers of training
+            examples, increasing, shape (E,), E >= 2; each is marked. None counts epochs.
+        log_x: Whether equal steps to the right are equal factors; needs positive `xs`.
+        percent: Whether scores from 0 to 1 are written as percentages.
+        xlabel: Label of the horizontal axis; None writes "epoch", or "training examples" with `xs`.
         title: What the picture shows.
 
     Returns:
@@ -231,35 +262,52 @@ def learning_curves(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a shape is wrong or a value is not finite.
+        ValueError: If a shape is wrong, a value is not finite, or `log_x` has no positive `xs`.
     """
     arrays = {
         label: check_array(f"histories[{label!r}]", values, ndim=(1, 2))
         for label, values in _check_mapping("histories", histories).items()
     }
     first_epoch = check_int("first_epoch", first_epoch, low=0)
+    if xs is not None:
+        xs = check_increasing("xs", xs)
+        for label, scores in arrays.items():
+            if scores.shape[-1] != len(xs):
+                raise ValueError(
+                    f"`histories[{label!r}]` must have one score for each of the {len(xs)} `xs`. "
+                    f"Received: histories[{label!r}].shape={scores.shape}"
+                )
+    if log_x and (xs is None or xs[0] <= 0):
+        raise ValueError(f"`log_x` must be False without positive `xs`. {received(xs=xs)}")
     legend_title = None
     ax = axes_or_new(ax)
     for index, (label, scores) in enumerate(arrays.items()):
         scores = np.atleast_2d(scores)  # (S, E)
-        epochs = np.arange(first_epoch, first_epoch + scores.shape[1])
+        steps = np.arange(first_epoch, first_epoch + scores.shape[1]) if xs is None else xs
         color = COLORS[index]
         if len(scores) > 1:
             low, high = scores.min(axis=0), scores.max(axis=0)
-            ax.fill_between(epochs, low, high, color=color, alpha=0.2, linewidth=0)
+            ax.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
             label = f"{label} ({len(scores)} seeds)"
             legend_title = "median; band: lowest to highest"
         ax.plot(
-            epochs,
+            steps,
             np.median(scores, axis=0),
             color=color,
             linestyle=LINE_STYLES[index % len(LINE_STYLES)],
-            marker="o" if scores.shape[1] == 1 else None,
+            marker="o" if xs is not None or scores.shape[1] == 1 else None,
             label=label,
         )
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    if log_x:
+        ax.set_xscale("log")
+        ax.set_xticks(xs, [f"{x:,g}" for x in xs])
+        ax.minorticks_off()
+    elif xs is None:
+        ax.xaxis.get_major_locator().set_params(integer=True)
+    if percent:
+        ax.yaxis.set_major_formatter(lambda score, _: f"{round(100 * score, 6):g}%")
     ax.legend(title=legend_title, title_fontsize=9)
-    label_axes(ax, xlabel, metric)
+    label_axes(ax, xlabel or ("epoch" if xs is None else "training examples"), metric)
     set_title(ax, title)
     return ax
 
@@ -268,6 +316,22 @@ def _lowest(losses: np.ndarray) -> np.ndarray:
     """Return the mask of the values that equal the smallest, up to rounding."""
     low, high = losses.min(), losses.max()
     return losses <= low + 1e-9 * (high - low)
+
+
+def _check_paths(value: Any) -> dict[str, np.ndarray]:
+    if value is None:
+        return {}
+    paths = value if isinstance(value, Mapping) else {"path": value}
+    if not 1 <= len(paths) <= len(PATH_COLORS):
+        raise ValueError(
+            f"`path` must hold 1 to {len(PATH_COLORS)} paths. {received(path=list(paths))}"
+        )
+    return {
+        str(label): check_array(
+            f"path[{label!r}]" if paths is value else "path", points, shape=(None, 2)
+        )
+        for label, points in paths.items()
+    }
 
 
 def _check_mapping(name: str, value: Any) -> Mapping[str, Any]:

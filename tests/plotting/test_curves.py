@@ -113,6 +113,27 @@ def test_loss_surface_draws_the_path_from_start_to_end():
     np.testing.assert_array_equal(np.ravel(line_named(ax, "end").get_data()), path[-1])
 
 
+def test_loss_surface_tells_several_paths_apart():
+    paths = {"batch": np.zeros((3, 2)), "one": np.ones((4, 2)), "mini": np.full((2, 2), 0.5)}
+    ax = plotting.loss_surface(W1, W2, BOWL, path=paths)
+    assert legend_texts(ax) == ["lowest loss", "start", "batch", "one", "mini"]
+    ends = [line_named(ax, name) for name in paths]
+    assert (
+        len({line.get_color() for line in ends}) == len({line.get_marker() for line in ends}) == 3
+    )
+    for name, end in zip(paths, ends, strict=True):
+        way = line_named(ax, f"_{name}")
+        np.testing.assert_array_equal(np.column_stack(way.get_data()), paths[name])
+        np.testing.assert_array_equal(np.ravel(end.get_data()), paths[name][-1])
+        assert way.get_color() == end.get_color()
+    assert line_named(ax, "_batch").zorder > line_named(ax, "_mini").zorder
+
+
+def test_loss_surface_without_its_colorbar():
+    ax = plotting.loss_surface(W1, W2, BOWL, colorbar=False)
+    assert ax.figure.axes == [ax]
+
+
 def test_loss_surface_uses_the_levels_it_is_given():
     ax = plotting.loss_surface(W1, W2, BOWL, levels=[0.1, 0.5, 2.0])
     np.testing.assert_array_equal(ax.collections[0].levels, [0.1, 0.5, 2.0])
@@ -128,6 +149,9 @@ def test_loss_surface_uses_the_levels_it_is_given():
         ({"w1": W1[::-1]}, ValueError, "`w1` must hold at least two increasing numbers"),
         ({"w2": "a"}, TypeError, "`w2` must be an array of numbers"),
         ({"path": [1.0, 2.0]}, ValueError, r"`path` must have shape \(any, 2\)"),
+        ({"path": {"a": [1.0]}}, ValueError, r"`path\['a'\]` must have shape \(any, 2\)"),
+        ({"path": {}}, ValueError, "`path` must hold 1 to 4 paths"),
+        ({"path": dict.fromkeys("abcde", W1)}, ValueError, "`path` must hold 1 to 4 paths"),
         ({"levels": 1}, ValueError, r"`levels` must be an integer in \[2, 60\]"),
         ({"levels": [2.0, 1.0]}, ValueError, "`levels` must hold at least two increasing"),
         ({"names": ["one"]}, ValueError, "`names` must hold 2 texts"),
@@ -160,6 +184,35 @@ def test_learning_curves_draw_seeds_as_median_and_range():
     assert ax.get_legend().get_title().get_text() == "median; band: lowest to highest"
 
 
+SIZES = [50, 100, 1500]
+
+
+def test_learning_curves_over_sizes_mark_each_size():
+    seeds = np.array([[0.5, 0.7, 0.9], [0.6, 0.8, 0.95]])
+    ax = plotting.learning_curves({"forest": seeds, "network": seeds[0]}, xs=SIZES)
+    line = line_named(ax, "forest (2 seeds)")
+    np.testing.assert_allclose(line.get_data(), [SIZES, [0.55, 0.75, 0.925]])
+    assert line.get_marker() == line_named(ax, "network").get_marker() == "o"
+    band = next(c for c in ax.collections if isinstance(c, FillBetweenPolyCollection))
+    assert set(band.get_paths()[0].vertices[:, 0]) == set(SIZES)
+    assert (ax.get_xlabel(), ax.get_xscale()) == ("training examples", "linear")
+    assert plotting.learning_curves({"a": [1.0, 2.0]}).lines[0].get_marker() == "None"
+    named = plotting.learning_curves({"a": [1.0, 2.0, 3.0]}, xs=SIZES, xlabel="images")
+    assert named.get_xlabel() == "images"
+
+
+def test_learning_curves_over_logarithmic_sizes_write_the_sizes_and_percentages():
+    ax = plotting.learning_curves(
+        {"forest": [0.5, 0.8, 0.9]}, xs=SIZES, log_x=True, percent=True, metric="accuracy"
+    )
+    ax.figure.canvas.draw()
+    assert ax.get_xscale() == "log"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["50", "100", "1,500"]
+    assert not ax.get_xticklabels(minor=True)
+    shown = {label.get_text() for label in ax.get_yticklabels()}
+    assert {"60%", "80%"} <= shown
+
+
 @pytest.mark.parametrize(
     ("args", "kwargs", "error", "match"),
     [
@@ -169,6 +222,16 @@ def test_learning_curves_draw_seeds_as_median_and_range():
         (({"a": [1.0, np.inf]},), {}, ValueError, r"`histories\['a'\]` must hold finite numbers"),
         (({"a": ["x"]},), {}, TypeError, r"`histories\['a'\]` must be an array of numbers"),
         (({"a": [1.0]},), {"first_epoch": -1}, ValueError, "`first_epoch` must be an integer >= 0"),
+        (({"a": [1.0]},), {"xs": SIZES}, ValueError, "one score for each of the 3 `xs`. Received"),
+        (({"a": [1.0, 2.0]},), {"xs": [2, 1]}, ValueError, "`xs` must hold at least two increasi"),
+        (({"a": [1.0, 2.0]},), {"xs": ["a", "b"]}, TypeError, "`xs` must be an array of numbers"),
+        (({"a": [1.0]},), {"log_x": True}, ValueError, "`log_x` must be False without positive"),
+        (
+            ({"a": [1.0, 2.0]},),
+            {"xs": [0, 1], "log_x": True},
+            ValueError,
+            "`log_x` must be False without positive `xs`. Received: xs=",
+        ),
     ],
 )
 def test_learning_curves_refuse(args, kwargs, error, match):
@@ -182,5 +245,7 @@ def test_helpers_keep_the_plot_contract():
     path = np.array([[0.0, 0.0], [0.5, -1.0]])
     check_plot_contract(plotting.loss_surface, [W1, W2, BOWL], {"path": path})
     check_plot_contract(plotting.learning_curves, [{"train": np.ones((3, 4))}])
+    over_sizes = {"xs": SIZES, "log_x": True, "percent": True}
+    check_plot_contract(plotting.learning_curves, [{"train": np.ones((2, 3))}], over_sizes)
     for name in ("function_curves", "loss_curve", "loss_surface", "learning_curves"):
         check_docstring(getattr(plotting, name))
