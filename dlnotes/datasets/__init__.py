@@ -3,6 +3,7 @@
 Importing this package loads neither pandas nor scikit-learn; a loader does so when it is called.
 """
 
+from dlnotes.datasets.audit import CleaningAudit, audit_cleaning
 from dlnotes.datasets.cards import overview, render_cards
 from dlnotes.datasets.fetch import (
     ArchiveError,
@@ -42,6 +43,7 @@ from dlnotes.datasets.types import ImageData, PointData, SplitData, TableData, T
 __all__ = [
     "SPLIT_SEED",
     "ArchiveError",
+    "CleaningAudit",
     "DatasetDamaged",
     "DatasetError",
     "DatasetFile",
@@ -54,6 +56,7 @@ __all__ = [
     "SplitData",
     "TableData",
     "TabularData",
+    "audit_cleaning",
     "cache_directory",
     "dataset_info",
     "dataset_state",
