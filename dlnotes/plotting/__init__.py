@@ -10,18 +10,29 @@ from dlnotes.plotting.boundaries import (
     separating_lines,
     small_multiples,
 )
+from dlnotes.plotting.computation import computation_graph
 from dlnotes.plotting.curves import function_curves, learning_curves, loss_curve, loss_surface
+from dlnotes.plotting.evaluation import (
+    confusion_matrix,
+    predicted_against_true,
+    residuals,
+    roc_curve,
+)
 from dlnotes.plotting.graphs import network_graph
 from dlnotes.plotting.images import image_grid
 from dlnotes.plotting.matrices import heatmap
 from dlnotes.plotting.style import COLORS, MARKERS, class_colors, class_markers, style
+from dlnotes.plotting.vectors import arrows, linear_map
 
 __all__ = [
     "COLORS",
     "MARKERS",
     "Grid",
+    "arrows",
     "class_colors",
     "class_markers",
+    "computation_graph",
+    "confusion_matrix",
     "decision_regions",
     "function_curves",
     "grid",
@@ -29,10 +40,14 @@ __all__ = [
     "image_grid",
     "learning_curves",
     "line",
+    "linear_map",
     "loss_curve",
     "loss_surface",
     "network_graph",
+    "predicted_against_true",
     "region_panels",
+    "residuals",
+    "roc_curve",
     "scatter_classes",
     "separating_lines",
     "small_multiples",

@@ -16,7 +16,25 @@ from dlnotes.scratch.activations import (
     tanh,
     tanh_derivative,
 )
+from dlnotes.scratch.autodiff import (
+    Scalar,
+    Tensor,
+    cross_entropy,
+    edge_gradients,
+    matmul_gradients,
+    topological_order,
+    unbroadcast,
+)
+from dlnotes.scratch.decomposition import (
+    PCA,
+    fix_signs,
+    leading_eigenpairs,
+    power_iteration,
+    truncated_svd,
+)
 from dlnotes.scratch.dense import MLP, Dense, LayerOutput, forward
+from dlnotes.scratch.gradcheck import gradient_error, numerical_gradient
+from dlnotes.scratch.landscapes import LeastSquares, SoftmaxRegression
 from dlnotes.scratch.losses import (
     binary_cross_entropy,
     binary_cross_entropy_gradient,
@@ -24,6 +42,10 @@ from dlnotes.scratch.losses import (
     categorical_cross_entropy_gradient,
     hinge_loss,
     hinge_loss_gradient,
+    huber,
+    huber_gradient,
+    mean_absolute_error,
+    mean_absolute_error_gradient,
     mean_squared_error,
     mean_squared_error_gradient,
     perceptron_loss,
@@ -31,33 +53,57 @@ from dlnotes.scratch.losses import (
     sparse_categorical_cross_entropy,
     sparse_categorical_cross_entropy_gradient,
 )
+from dlnotes.scratch.optimizers import SGD, Race, UpdateCost, batches, descend, race, update_cost
 from dlnotes.scratch.perceptron import Perceptron, margin, mistake_bound
 from dlnotes.scratch.together import fit_together
 
 __all__ = [
     "ACTIVATIONS",
     "MLP",
+    "PCA",
+    "SGD",
     "Activation",
     "Dense",
     "LayerOutput",
+    "LeastSquares",
     "Perceptron",
+    "Race",
+    "Scalar",
+    "SoftmaxRegression",
+    "Tensor",
+    "UpdateCost",
+    "batches",
     "binary_cross_entropy",
     "binary_cross_entropy_gradient",
     "categorical_cross_entropy",
     "categorical_cross_entropy_gradient",
+    "cross_entropy",
+    "descend",
+    "edge_gradients",
     "fit_together",
+    "fix_signs",
     "forward",
     "get_activation",
+    "gradient_error",
     "hinge_loss",
     "hinge_loss_gradient",
+    "huber",
+    "huber_gradient",
+    "leading_eigenpairs",
     "linear",
     "linear_derivative",
     "margin",
+    "matmul_gradients",
+    "mean_absolute_error",
+    "mean_absolute_error_gradient",
     "mean_squared_error",
     "mean_squared_error_gradient",
     "mistake_bound",
+    "numerical_gradient",
     "perceptron_loss",
     "perceptron_loss_gradient",
+    "power_iteration",
+    "race",
     "relu",
     "relu_derivative",
     "sigmoid",
@@ -69,4 +115,8 @@ __all__ = [
     "step",
     "tanh",
     "tanh_derivative",
+    "topological_order",
+    "truncated_svd",
+    "unbroadcast",
+    "update_cost",
 ]
