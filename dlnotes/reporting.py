@@ -44,9 +44,9 @@ def within(name: str, value: Any, low: float, high: float) -> None:
     low, high = _band(name, (low, high))
     values = _numbers(name, value)
     emit(
-        f"{name}: between {number(low)} and {number(high)}",
+        f"{name}: between {_limit(low)} and {_limit(high)}",
         f"{html.escape(name)}: <b>{_span(values)}</b> "
-        f"<small>(band {number(low)} to {number(high)})</small>",
+        f"<small>(band {_limit(low)} to {_limit(high)})</small>",
         [_record("within", name, values, low, high)],
     )
     _require(name, values, low, high)
@@ -105,7 +105,7 @@ def table(
             values = _numbers(name, cell)
             records.append(_record("table", name, values, low, high))
             checks.append((name, values, low, high))
-            plain_row.append(f"{number(low)} to {number(high)}")
+            plain_row.append(f"{_limit(low)} to {_limit(high)}")
             html_row.append(f"<b>{_span(values)}</b> <small>({plain_row[-1]})</small>")
         plain_rows.append(plain_row)
         html_rows.append(html_row)
@@ -146,9 +146,9 @@ def close(name: str, actual: Any, expected: Any, *, tolerance: float) -> None:
         raise ValueError(f"`actual` must not be empty. Received: actual.shape={first.shape}")
     difference = np.max(np.abs(first - second), keepdims=True).reshape(1)
     emit(
-        f"{name}: equal to within {number(tolerance)}",
+        f"{name}: equal to within {_limit(tolerance)}",
         f"{html.escape(name)}: largest difference <b>{difference[0]:.1e}</b> "
-        f"<small>(allowed {number(tolerance)})</small>",
+        f"<small>(allowed {_limit(tolerance)})</small>",
         [_record("close", name, difference, 0.0, tolerance)],
     )
     _require(name, difference, 0.0, tolerance)
@@ -187,6 +187,11 @@ def number(value: float, digits: int = 4) -> str:
     if "e" in text and abs(value) < 1e6 and abs(value) >= 1:
         text = f"{float(text):.0f}"
     return text
+
+
+def _limit(value: float) -> str:
+    """Return the end of a band as `number` does, but never a small one as 0: it is exact."""
+    return f"{value:.4g}" if 0 < abs(value) < 1e-12 else number(value)
 
 
 def show(digits: int = 4, **values: Any) -> None:
@@ -304,8 +309,8 @@ def _require(name: str, values: np.ndarray, low: float, high: float) -> None:
     if outside.size:
         shown = ", ".join(number(v, 6) for v in outside[:5])
         raise BandError(
-            f"`{name}` left its band. Expected: every value between {number(low)} and "
-            f"{number(high)}. Received: {shown}"
+            f"`{name}` left its band. Expected: every value between {_limit(low)} and "
+            f"{_limit(high)}. Received: {shown}"
         )
 
 

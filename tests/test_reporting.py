@@ -205,6 +205,18 @@ def test_close_refuses(first, second, tolerance, error, message):
         reporting.close("a", first, second, tolerance=tolerance)
 
 
+def test_a_small_limit_is_not_printed_as_zero(capsys):
+    reporting.close("sums", [0.1 + 0.2], [0.3], tolerance=1e-14)
+    reporting.within("rounding", 3e-16, 0, 2e-13)
+    reporting.table("t", ["a", "b"], [["x", 1e-15]], bands={"b": (0, 5e-15)})
+    out = capsys.readouterr().out
+    assert "equal to within 1e-14" in out
+    assert "between 0 and 2e-13" in out
+    assert "0 to 5e-15" in out
+    with pytest.raises(reporting.BandError, match="between 0 and 2e-13"):
+        reporting.within("rounding", 1.0, 0, 2e-13)
+
+
 # === shape, show, number ===
 
 
