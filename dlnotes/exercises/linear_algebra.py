@@ -10,12 +10,12 @@ def _check_projection(answer):
     if matrix.shape != (2, 2):
         raise WrongAnswer(f"give a 2 × 2 matrix; yours has the shape {matrix.shape}.")
     along, across = np.array([2.0, 1.0]), np.array([-1.0, 2.0])
-    if not np.allclose(matrix @ across, 0):
+    if not np.allclose(matrix @ across, 0, atol=2e-3):
         raise WrongAnswer(
             f"(-1, 2) is at a right angle to the line, so its foot is (0, 0); your matrix sends it "
             f"to {_shown(matrix @ across)}."
         )
-    if not np.allclose(matrix @ along, along):
+    if not np.allclose(matrix @ along, along, atol=2e-3):
         raise WrongAnswer(
             f"(2, 1) lies on the line already and must stay; your matrix sends it to "
             f"{_shown(matrix @ along)}. Is your vector along the line of length 1?"
@@ -37,6 +37,16 @@ def _smallest_in_magnitude(matrix, rng):
     return values[at], vectors[:, at]
 
 
+def _row_of_eigh(matrix, rng):
+    values, vectors = np.linalg.eigh(matrix)
+    return values[0], vectors[0]
+
+
+def _swapped(matrix, rng):
+    value, vector = smallest_eigenvalue(matrix, rng)
+    return vector, value
+
+
 def _largest(matrix, rng):
     values, vectors = np.linalg.eigh(matrix)
     return values[-1], vectors[:, -1]
@@ -53,11 +63,23 @@ def _check_smallest_eigenvalue(answer):
         matrix = turn * values @ turn.T
         matrix = (matrix + matrix.T) / 2
         result = answer(matrix.copy(), np.random.default_rng(seed))
-        if not isinstance(result, tuple) or len(result) != 2:
+        if not isinstance(result, tuple | list) or len(result) != 2:
             raise WrongAnswer("return two things: the eigenvalue and its eigenvector.")
-        value, vector = float(result[0]), np.asarray(result[1], dtype=float)
-        if vector.shape != (3,) or not np.isclose(np.linalg.norm(vector), 1):
-            raise WrongAnswer("the eigenvector of a 3 × 3 matrix has 3 entries, and length 1 here.")
+        if np.size(result[0]) != 1:
+            raise WrongAnswer(
+                "return the eigenvalue first, one number, and then its eigenvector; your first "
+                f"entry has the shape {np.shape(result[0])}."
+            )
+        value, vector = float(np.squeeze(result[0])), np.asarray(result[1], dtype=float)
+        if vector.shape != (3,):
+            raise WrongAnswer(
+                "the eigenvector of a 3 × 3 matrix is an array of shape (3,); yours has the shape "
+                f"{vector.shape}."
+            )
+        if not np.isclose(np.linalg.norm(vector), 1):
+            raise WrongAnswer(
+                f"the eigenvector must have length 1; yours has {np.linalg.norm(vector):.4g}."
+            )
         on_its_line = np.allclose(np.abs(vector @ turn[:, 2]), 1, atol=1e-6)
         listed = ", ".join(f"{v:g}" for v in values)
         if on_its_line and not np.isclose(value, values[2], atol=1e-6):
@@ -70,6 +92,11 @@ def _check_smallest_eigenvalue(answer):
                 f"of the eigenvalues {listed} you found the largest. Multiply by a matrix with the "
                 "same eigenvectors whose largest eigenvalue belongs to the smallest of this one."
             )
+        if not on_its_line and np.isclose(value, values[2], atol=1e-6):
+            raise WrongAnswer(
+                f"the eigenvalue {values[2]:g} is right, but A v is not λ v for your vector v. "
+                "(NumPy's functions return eigenvectors as columns.)"
+            )
         if not on_its_line:
             raise WrongAnswer(
                 f"of the eigenvalues {listed} the smallest is {values[2]:g} (−2 is smaller than "
@@ -81,38 +108,79 @@ def directions_needed(x, share):
     """Return the smallest number of principal directions that explain a share of the variance."""
     sigma = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
     explained = np.cumsum(sigma**2) / np.sum(sigma**2)
-    return int(np.argmax(explained >= share)) + 1
+    enough = explained >= share - 1e-9  # rounding may leave all of them at 0.9999999999
+    return int(np.argmax(enough)) + 1
+
+
+def _count(centred, share, power=2):
+    sigma = np.linalg.svd(centred, compute_uv=False)
+    return int(np.argmax(np.cumsum(sigma**power) / np.sum(sigma**power) >= share - 1e-9)) + 1
 
 
 def _without_centring(x, share):
-    sigma = np.linalg.svd(x, compute_uv=False)
-    return int(np.argmax(np.cumsum(sigma**2) / np.sum(sigma**2) >= share)) + 1
+    return _count(x, share)
+
+
+def _centred_by_one_number(x, share):
+    return _count(x - x.mean(), share)
+
+
+def _centred_by_rows(x, share):
+    return _count(x - x.mean(axis=1, keepdims=True), share)
 
 
 def _without_squares(x, share):
-    sigma = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
-    return int(np.argmax(np.cumsum(sigma) / np.sum(sigma) >= share)) + 1
+    return _count(x - x.mean(axis=0), share, power=1)
 
 
 def _one_too_few(x, share):
     return directions_needed(x, share) - 1
 
 
+def _exactly(x, share):
+    sigma = np.linalg.svd(x - x.mean(axis=0), compute_uv=False)
+    return int(np.argmax(np.cumsum(sigma**2) / np.sum(sigma**2) >= share + 1e-12)) + 1
+
+
+def _not_whole(x, share):
+    return directions_needed(x, share) + 0.5
+
+
 def _check_directions_needed(answer):
-    x = np.random.default_rng(4).normal(size=(60, 8)) * 2.0 ** -np.arange(8) + 5.0
-    for share in (0.5, 0.9, 0.97, 0.999):
-        count, right = int(answer(x.copy(), share)), directions_needed(x, share)
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(60, 8)) * 2.0 ** -np.arange(8)
+    x = x + 0.5 * rng.normal(size=(60, 1)) + np.array([3, -0.2, 1, 4.2, 1.4, -1.4, 1.8, 2.6])
+    shares = (0.5, 0.8, 0.9, 0.95, 0.97, 0.99, 0.999)
+    counts = [_whole(answer(x.copy(), share)) for share in shares]
+    rights = [directions_needed(x, share) for share in shares]
+    for share, count, right in zip(shares, counts, rights, strict=True):
         if count == right:
             continue
         start = f"for a share of {share:g} of the variance {right} directions are needed; you say "
         for wrong, why in (
             (_without_centring, "The rows' mean is far from zero: subtract it before the SVD."),
+            (_centred_by_one_number, "Each column has its own mean: `x.mean(axis=0)`."),
+            (_centred_by_rows, "Subtract the mean of each column, not of each row: axis=0."),
             (_without_squares, "A variance is the *square* of a singular value, up to a factor."),
             (_one_too_few, "np.argmax counts from 0: the first direction alone is one direction."),
         ):
-            if count == wrong(x, share):
+            if counts == [wrong(x, share) for share in shares]:
                 raise WrongAnswer(f"{start}{count}. {why}")
         raise WrongAnswer(f"{start}{count}. Add up variances until their share is reached.")
+    for _ in range(40):  # rounding decides for each table whether the sums reach 1
+        count = _whole(answer(rng.normal(size=(60, 8)), 1.0))
+        if count != 8:
+            raise WrongAnswer(
+                f"for a share of 1 of the variance 8 directions are needed; you say {count}. "
+                "Rounding may leave the last sum at 0.9999999999, so that no entry reaches 1: "
+                "allow for that, say with `share - 1e-9`."
+            )
+
+
+def _whole(result):
+    if np.size(result) != 1 or float(np.squeeze(result)) % 1:
+        raise WrongAnswer(f"a number of directions is a whole number; you return {result}.")
+    return int(np.squeeze(result))
 
 
 def _shown(vector):
@@ -151,14 +219,16 @@ EXERCISES = (
         prompt=(
             "Power iteration finds the eigenvalue of largest magnitude. Write "
             "`smallest_eigenvalue(matrix, rng)` for a symmetric matrix: the *smallest* eigenvalue "
-            "(−4 is smaller than 0.5) and its eigenvector of length 1, as a tuple. It must also "
-            "work for the eigenvalues 4, 0.5 and −4, where power iteration alone never settles."
+            "(−4 is smaller than 0.5) and its eigenvector of length 1 (v or −v), in this order. "
+            "Use `power_iteration` from above. It must also work for the eigenvalues 4, 0.5 and "
+            "−4, where power iteration alone never settles."
         ),
         hints=(
             "Which eigenvalues and eigenvectors has s·I − A, for a number s?",
             "They are s − λ, with the same eigenvectors. For a large s all are positive, and the "
             "largest of them belongs to the smallest λ.",
-            "s = `np.linalg.norm(matrix)` is large enough. Then λ = s − (what was found).",
+            "s = `np.linalg.norm(matrix)` is large enough. Then λ = s − (what was found). With a "
+            "much larger s all s − λ are nearly equal, and power iteration gets slow.",
         ),
         check=_check_smallest_eigenvalue,
         reference=smallest_eigenvalue,
@@ -170,6 +240,8 @@ EXERCISES = (
             (_not_shifted_back, "Undo the shift"),
             (_largest, "you found the largest"),
             (_smallest_in_magnitude, "−2 is smaller than"),
+            (_row_of_eigh, "eigenvectors as columns"),
+            (_swapped, "the eigenvalue first"),
         ),
     ),
     Exercise(
@@ -177,14 +249,15 @@ EXERCISES = (
         title="How many directions?",
         prompt=(
             "Write `directions_needed(x, share)`: the smallest number of principal directions that "
-            "together hold at least this share of the variance of the rows of `x` (`share` between "
-            "0 and 1). For our digits and 0.9 it should say 21. Is that also the number needed to "
-            "recognise them?"
+            "together hold at least this share of the variance of the rows of `x` (`share` above "
+            "0, at most 1). Subtract the mean inside. For our digits `x` and 0.9 it should say "
+            "21. Is that also the number needed to recognise them? (A question to think about.)"
         ),
         hints=(
             "`np.linalg.svd(x - x.mean(axis=0), compute_uv=False)` gives the singular values.",
             "Variances are proportional to their squares. `np.cumsum` adds them up.",
-            "`np.argmax(condition)` is the position of the first True, counted from 0.",
+            "`np.argmax(condition)` is the position of the first True, counted from 0. (If none is "
+            "True it says 0 as well: for a share of 1 rounding can do that.)",
         ),
         check=_check_directions_needed,
         reference=directions_needed,
@@ -196,6 +269,10 @@ EXERCISES = (
             (_without_centring, "subtract it before"),
             (_without_squares, "*square* of a singular value"),
             (_one_too_few, "counts from 0"),
+            (_centred_by_one_number, "its own mean"),
+            (_centred_by_rows, "not of each row"),
+            (_exactly, "Rounding may leave"),
+            (_not_whole, "a whole number"),
         ),
     ),
 )

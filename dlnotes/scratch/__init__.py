@@ -30,6 +30,7 @@ from dlnotes.scratch.decomposition import (
     fix_signs,
     leading_eigenpairs,
     power_iteration,
+    principal_directions,
     truncated_svd,
 )
 from dlnotes.scratch.dense import MLP, Dense, LayerOutput, forward
@@ -53,7 +54,7 @@ from dlnotes.scratch.losses import (
     sparse_categorical_cross_entropy,
     sparse_categorical_cross_entropy_gradient,
 )
-from dlnotes.scratch.optimizers import SGD, Race, UpdateCost, batches, descend, race, update_cost
+from dlnotes.scratch.optimizers import SGD, Race, UpdateCost, batches, descend, race, update_costs
 from dlnotes.scratch.perceptron import Perceptron, margin, mistake_bound
 from dlnotes.scratch.together import fit_together
 
@@ -103,6 +104,7 @@ __all__ = [
     "perceptron_loss",
     "perceptron_loss_gradient",
     "power_iteration",
+    "principal_directions",
     "race",
     "relu",
     "relu_derivative",
@@ -118,5 +120,5 @@ __all__ = [
     "topological_order",
     "truncated_svd",
     "unbroadcast",
-    "update_cost",
+    "update_costs",
 ]

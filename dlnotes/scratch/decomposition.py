@@ -91,11 +91,11 @@ def power_iteration(matrix, *, rng, tolerance=1e-12, max_steps=10_000):
     vector = rng.normal(size=len(matrix))
     for _ in range(max_steps):
         vector = vector / np.linalg.norm(vector)
-        image = matrix @ vector
-        value = vector @ image  # the λ that comes nearest to image = λ vector
-        if np.linalg.norm(image - value * vector) <= tolerance * np.linalg.norm(matrix):
+        moved = matrix @ vector
+        value = vector @ moved  # the λ that comes nearest to moved = λ vector
+        if np.linalg.norm(moved - value * vector) <= tolerance * np.linalg.norm(matrix):
             return value, fix_signs(vector)
-        vector = image
+        vector = moved
     raise not_settled(max_steps, value)
 
 
@@ -138,11 +138,11 @@ def leading_eigenpairs(matrix, k, *, rng, tolerance=1e-12, max_steps=10_000):
     vectors = rng.normal(size=(len(matrix), k))  # one a column
     for _ in range(max_steps):
         vectors, _ = np.linalg.qr(vectors)
-        images = matrix @ vectors
-        values = np.sum(vectors * images, axis=0)
-        if np.linalg.norm(images - values * vectors) <= tolerance * np.linalg.norm(matrix):
+        moved = matrix @ vectors
+        values = np.sum(vectors * moved, axis=0)
+        if np.linalg.norm(moved - values * vectors) <= tolerance * np.linalg.norm(matrix):
             return values, fix_signs(vectors.T)
-        vectors = images
+        vectors = moved
     raise not_settled(max_steps, values)
 
 
@@ -188,6 +188,39 @@ def truncated_svd(matrix, k, *, rng):
     return matrix @ vt.T / values, values, vt
 
 
+def principal_directions(x):
+    """Return the mean of rows, the orthonormal directions of their spread, and the variances.
+
+    The mean is subtracted; the singular value decomposition of what remains gives the directions.
+    Letters: B batch, D features, M the smaller of B and D.
+
+    Args:
+        x: Rows of shape (B, D), B >= 2.
+
+    Returns:
+        The mean row (D,); the directions as the rows of an array (M, D), that of largest variance
+        first, with the signs that `fix_signs` chooses; the variance along each, (M,), in squared
+        units of the features (divided by B − 1).
+
+    Raises:
+        TypeError: If `x` does not hold numbers.
+        ValueError: If `x` is not a finite table of at least 2 rows.
+
+    References:
+        Pearson, On lines and planes of closest fit to systems of points in space, Philosophical
+        Magazine 2 (1901).
+
+    Example:
+        >>> mean, directions, variances = principal_directions([[0, 0], [3, 4], [6, 8]])
+        >>> mean, directions[0].round(6), float(variances[0].round(6))
+        (array([3., 4.]), array([0.6, 0.8]), 25.0)
+    """
+    x = check_fit(1, x)
+    mean = np.mean(x, axis=0)
+    _, values, directions = np.linalg.svd(x - mean, full_matrices=False)
+    return mean, fix_signs(directions), values**2 / (len(x) - 1)
+
+
 class PCA:
     """Principal component analysis: the directions in which rows spread most.
 
@@ -225,10 +258,8 @@ class PCA:
     def fit(self, x):
         """Find mean and directions of rows x (B, D), B >= 2, K <= min(B, D); return self."""
         x = check_fit(self.num_components, x)
-        self.mean = np.mean(x, axis=0)
-        _, values, directions = np.linalg.svd(x - self.mean, full_matrices=False)
-        variances = values**2 / (len(x) - 1)
-        self.components = fix_signs(directions[: self.num_components])
+        self.mean, directions, variances = principal_directions(x)
+        self.components = directions[: self.num_components]
         self.explained_variance = variances[: self.num_components]
         self.total_variance = np.sum(variances)
         return self

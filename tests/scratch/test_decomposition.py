@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from sklearn import datasets
 from sklearn.decomposition import PCA as SklearnPCA
 
-from dlnotes.scratch import PCA, fix_signs, leading_eigenpairs, power_iteration, truncated_svd
+from dlnotes.scratch import (
+    PCA,
+    fix_signs,
+    leading_eigenpairs,
+    power_iteration,
+    principal_directions,
+    truncated_svd,
+)
 from dlnotes.scratch.decomposition import check_symmetric
 
 ROTATION = np.array([[0.0, -1.0], [1.0, 0.0]])
@@ -314,6 +321,21 @@ def test_the_other_functions_refuse():
     )
 
 
+def test_principal_directions_are_all_of_them_and_refuse_what_has_no_spread():
+    mean, directions, variances = principal_directions([[0.0, 1.0], [2.0, 1.0], [4.0, 1.0]])
+    np.testing.assert_array_equal(mean, [2, 1])
+    np.testing.assert_allclose(directions, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose(variances, [4, 0], atol=1e-12)
+    check_refusals(
+        principal_directions,
+        [
+            Refusal((np.ones((1, 5)),), {}, ValueError, "`x` must have at least 2 rows"),
+            Refusal((np.ones(5),), {}, ValueError, "`x` must be 2-dimensional"),
+            Refusal(("ab",), {}, TypeError, "`x` must be an array of numbers"),
+        ],
+    )
+
+
 def test_pca_refuses():
     check_refusals(
         PCA,
@@ -346,7 +368,8 @@ def test_the_errors_show_what_was_measured():
 
 
 @pytest.mark.parametrize(
-    "thing", [PCA, fix_signs, leading_eigenpairs, power_iteration, truncated_svd]
+    "thing",
+    [PCA, fix_signs, leading_eigenpairs, power_iteration, principal_directions, truncated_svd],
 )
 def test_everything_is_documented(thing):
     check_docstring(thing)
