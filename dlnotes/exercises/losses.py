@@ -46,6 +46,10 @@ def _sum_of_rows(batch_means, batch_sizes, penalty):
     return float(np.dot(batch_means, batch_sizes)) + penalty
 
 
+def _penalty_forgotten(batch_means, batch_sizes, penalty):
+    return np.average(batch_means, weights=batch_sizes)
+
+
 def _check_cost(answer):
     for case in (([3.0, 1.0, 8.0], [4, 4, 2], 0.5), ([2.0, 5.0], [1, 3], 0.0), ([4.0], [7], 1.5)):
         result, right = float(answer(*case)), cost(*case)
@@ -58,6 +62,7 @@ def _check_cost(answer):
             " once: add it once, not for each batch.",
             _penalty_divided: "you divided the penalty by the number of rows. It is no row's loss: "
             "add it after dividing.",
+            _penalty_forgotten: "the penalty is missing: the batch means do not contain it.",
             _sum_of_rows: "you added up the losses of all rows; divide by their number.",
         }
         for mistake, reason in reasons.items():
@@ -92,6 +97,17 @@ def _check_pairing(task, units, activation, loss):
         # two classes, one of them "no rain", are the same model with more weights
         if not right and (units, activation) == (2, "softmax") and loss in ("cce", "sce"):
             return
+        if not right and activation == "linear":
+            raise WrongAnswer("'rain': a linear output is no probability; it may be 3 or −1.")
+        if not right and (units, loss) == (1, "cce"):
+            raise WrongAnswer(
+                "'rain': cce compares several units. With a single one its loss is always 0."
+            )
+        if not right and (units, activation) == (1, "sigmoid") and loss in ("mse", "mae"):
+            raise WrongAnswer(
+                "'rain': the layer is right; but behind a sigmoid the error of a surely wrong "
+                "answer is hardly heard. Take the surprise."
+            )
         if not right:
             raise WrongAnswer("'rain' is a yes or no: one probability, and the surprise at it.")
     elif task == "rainfall":
@@ -107,8 +123,15 @@ def _check_pairing(task, units, activation, loss):
                 "'sky': with sigmoids it may be clear and overcast at once. Exactly one is true, "
                 "so the three probabilities must add up to 1."
             )
+        if (units, activation) == (3, "softmax") and loss not in ("cce", "sce"):
+            raise WrongAnswer(
+                "'sky': the layer is right; the loss must be the surprise at the one class that "
+                "came true."
+            )
         if units != 3 or activation != "softmax" or loss not in ("cce", "sce"):
             raise WrongAnswer("'sky' is one of three: a probability for each, adding up to 1.")
+    elif (units, activation) == (8, "softmax") and loss in ("cce", "sce"):
+        return  # one class for each of the eight combinations
     elif activation == "softmax" or loss in ("cce", "sce"):
         raise WrongAnswer(
             "'symptoms': a softmax divides one certainty among the three, but a patient may have "
@@ -180,6 +203,19 @@ def _naive(logits, label):
     return -np.log(powers[label] / np.sum(powers))
 
 
+def _mean_subtracted(logits, label):
+    shifted = np.asarray(logits, dtype=float) - np.mean(logits)
+    return np.log(np.sum(np.exp(shifted))) - shifted[label]
+
+
+def _own_score_subtracted(logits, label):
+    return np.log(np.sum(np.exp(np.asarray(logits, dtype=float) - logits[label])))
+
+
+def _log_sum_unshifted(logits, label):
+    return np.log(np.sum(np.exp(logits))) - logits[label]
+
+
 def _log_of_small(logits, label):
     powers = np.exp(np.asarray(logits) - np.max(logits))
     return -np.log(powers[label] / np.sum(powers))
@@ -211,7 +247,15 @@ def _check_surprise(answer):
             f"for the logits {logits} and the class {label} the surprise is {right:.4f}; yours is "
             f"{result:.4f}."
         )
-    for logits, label in (([1000.0, 0.0], 0), ([-1000.0, -1001.0], 1), ([0.0, 1000.0], 0)):
+    hard = (
+        ([1000.0, 0.0], 0),
+        ([-1000.0, -1001.0], 1),
+        ([0.0, 720.0], 0),  # e to the 720 overflows; e to the −720 is not yet 0
+        ([1000.0, -1000.0, -1000.0], 0),
+        ([0.0, 1000.0], 0),
+        ([-1000.0, 1000.0, -1000.0], 2),
+    )
+    for logits, label in hard:
         with np.errstate(all="ignore"):
             result = float(answer(np.array(logits), label))
         right = surprise(logits, label)
@@ -219,6 +263,13 @@ def _check_surprise(answer):
             raise WrongAnswer(
                 f"for the logits {logits} you get nan: e to the 1000 is too large for a computer, "
                 "and e to the −1000 is 0. Subtract the largest score from all of them first."
+            )
+        with np.errstate(all="ignore"):
+            rounded_to_zero = math.isinf(_log_of_small(logits, label))
+        if math.isinf(result) and not rounded_to_zero:
+            raise WrongAnswer(
+                f"for the logits {logits} and the class {label} you get inf: a power overflowed. "
+                "Subtract the largest score from all of them first; no other number is safe."
             )
         if math.isinf(result):
             raise WrongAnswer(
@@ -240,7 +291,8 @@ EXERCISES = (
             "Your program went through a table in batches and noted the *mean* loss of each "
             "batch. The last batch may be smaller than the others. Write "
             "`cost(batch_means, batch_sizes, penalty)`: the mean loss over all rows of the table, "
-            "plus the penalty on the weights. The first two arguments are lists of equal length."
+            "plus the penalty on the weights (one number; the batch means do not contain it). "
+            "The first two arguments are lists of equal length."
         ),
         hints=(
             "What was the sum of the losses in a batch with 4 rows and the mean 3?",
@@ -256,6 +308,7 @@ EXERCISES = (
         wrong=(
             (_mean_of_means, "as if all batches had equally many rows"),
             (_penalty_for_each_batch, "add it once, not for each batch"),
+            (_penalty_forgotten, "the penalty is missing"),
             (_sum_of_rows, "divide by their number"),
             (_penalty_divided, "divided the penalty"),
         ),
@@ -267,8 +320,9 @@ EXERCISES = (
             "Choose the last layer and the loss for four tasks:\n\n"
             + "\n".join(f"- `{name!r}`: {text}" for name, text in _TASKS.items())
             + ".\n\nWrite a dict from the task to `(units, activation, loss)`, such as "
-            '`"rain": (1, "linear", "mse")`. Activations: `"linear"`, `"sigmoid"`, `"softmax"`. '
-            'Losses: `"mse"`, `"mae"`, `"bce"`, `"cce"`, `"sce"`.'
+            '`"rain": (2, "linear", "mae")` (a wrong one). Activations: `"linear"`, `"sigmoid"`, '
+            '`"softmax"`. Losses: `"mse"`, `"mae"`, `"bce"`, `"cce"`, `"sce"`. Where several '
+            "answers are right, any of them counts."
         ),
         hints=(
             "For each task ask first: what can a right answer look like, and which activation can "
@@ -289,6 +343,10 @@ EXERCISES = (
             (_PAIRINGS | {"rain": (1, "softmax", "cce")}, "answers 1, whatever the weather"),
             (_PAIRINGS | {"rainfall": (1, "sigmoid", "mse")}, "it can rain 30 mm"),
             (_PAIRINGS | {"sky": (3, "sigmoid", "bce")}, "clear and overcast at once"),
+            (_PAIRINGS | {"sky": (3, "softmax", "mse")}, "'sky': the layer is right"),
+            (_PAIRINGS | {"rain": (1, "linear", "bce")}, "a linear output is no probability"),
+            (_PAIRINGS | {"rain": (1, "sigmoid", "cce")}, "its loss is always 0"),
+            (_PAIRINGS | {"rain": (1, "sigmoid", "mse")}, "is hardly heard"),
         ),
     ),
     Exercise(
@@ -297,7 +355,8 @@ EXERCISES = (
         prompt=(
             "MAE leads to the median: half of the targets lie below. Often another share is "
             "wanted: how long will the trip take *at most*, in nine of ten cases? The **pinball "
-            "loss** asks for such a quantile. With e = prediction − y a row costs "
+            "loss** asks for such a quantile: `quantile`, q for short, is the share of the "
+            "targets that shall lie below (here 0.9). With e = prediction − y a row costs "
             "(1 − q)·e where the prediction is too large, and −q·e where it is too small (or "
             "exact); the loss is the mean over n rows. Write "
             "`pinball_gradient(y, prediction, quantile)`: its gradient, one number for each "
@@ -347,7 +406,10 @@ EXERCISES = (
         ),
         wrong=(
             (_naive, "you get nan"),
-            (_log_of_small, "you get inf"),
+            (_log_of_small, "the probability rounded to 0"),
+            (_mean_subtracted, "a power overflowed"),
+            (_own_score_subtracted, "a power overflowed"),
+            (_log_sum_unshifted, "a power overflowed"),
             (_cut, "Cutting probabilities hides"),
             (_label_forgotten, "left out the score of the right class"),
             (_two_to_the, "natural logarithm"),

@@ -172,8 +172,7 @@ def huber(
         >>> huber([0.0, 0.0], [1.0, 4.0], delta=2.0)
         3.25
     """
-    y, prediction = check_pair(y, prediction)
-    delta = check_delta(delta)
+    y, prediction, delta = check_huber(y, prediction, delta)
     size = np.abs(prediction - y)
     terms = np.where(size <= delta, 0.5 * size**2, delta * size - 0.5 * delta**2)
     return reduce_rows(terms, reduction)
@@ -186,8 +185,7 @@ def huber_gradient(y: Any, prediction: Any, *, delta: float = 1.0) -> np.ndarray
         >>> huber_gradient([0.0, 0.0], [1.0, 4.0], delta=2.0)
         array([0.5, 1. ])
     """
-    y, prediction = check_pair(y, prediction)
-    delta = check_delta(delta)
+    y, prediction, delta = check_huber(y, prediction, delta)
     return np.clip(prediction - y, -delta, delta) / y.size
 
 
@@ -261,7 +259,7 @@ def categorical_cross_entropy(
         >>> round(categorical_cross_entropy([[0, 1]], [[0.5, 0.5]]), 4)
         0.6931
     """
-    y, prediction = check_categorical(y, prediction, from_logits)
+    y, prediction = check_classes(y, prediction, from_logits)
     if from_logits:
         z = prediction - prediction.max(axis=1, keepdims=True)
         log_p = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
@@ -281,7 +279,7 @@ def categorical_cross_entropy_gradient(
         >>> categorical_cross_entropy_gradient([[0, 1]], [[0.0, 0.0]], from_logits=True)
         array([[ 0.5, -0.5]])
     """
-    y, prediction = check_categorical(y, prediction, from_logits)
+    y, prediction = check_classes(y, prediction, from_logits)
     if from_logits:
         return (softmax(prediction) - y) / len(y)
     p = np.clip(prediction, EPSILON, 1.0 - EPSILON)
@@ -309,8 +307,9 @@ def sparse_categorical_cross_entropy(
         >>> round(sparse_categorical_cross_entropy([1], [[0.5, 0.5]]), 4)
         0.6931
     """
+    one_hot = _one_hot(y, prediction)
     return categorical_cross_entropy(
-        _one_hot(y, prediction), prediction, from_logits=from_logits, reduction=reduction
+        one_hot, prediction, from_logits=from_logits, reduction=reduction
     )
 
 
@@ -323,9 +322,8 @@ def sparse_categorical_cross_entropy_gradient(
         >>> sparse_categorical_cross_entropy_gradient([1], [[0.0, 0.0]], from_logits=True)
         array([[ 0.5, -0.5]])
     """
-    return categorical_cross_entropy_gradient(
-        _one_hot(y, prediction), prediction, from_logits=from_logits
-    )
+    one_hot = _one_hot(y, prediction)
+    return categorical_cross_entropy_gradient(one_hot, prediction, from_logits=from_logits)
 
 
 def check_pair(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -339,9 +337,9 @@ def check_pair(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
     return y, prediction
 
 
-def check_delta(delta: float) -> float:
-    """Return `delta`; refuse anything but a positive number."""
-    return check_float("delta", delta, low=0, open_low=True)
+def check_huber(y: Any, prediction: Any, delta: Any) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return what `huber` takes; refuse different shapes and a `delta` that is not positive."""
+    return *check_pair(y, prediction), check_float("delta", delta, low=0, open_low=True)
 
 
 def reduce_rows(terms: np.ndarray, reduction: str) -> float | np.ndarray:
@@ -369,7 +367,7 @@ def check_binary(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray
     return y, prediction
 
 
-def check_categorical(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
+def check_classes(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
     y, prediction = check_pair(y, prediction)
     check_array("prediction", prediction, ndim=2)
     _check_rows_sum_to_one("y", y)
