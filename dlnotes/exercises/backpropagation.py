@@ -57,19 +57,31 @@ _CHAIN_MISTAKES = {
 def _check_chain(answer):
     for case in ((0.5, 1.0, 2.0, -0.5, 1.5, 0.25), (-1.0, 0.5, 0.8, 0.1, -0.7, 0.3)):
         result = answer(*case)
-        if not isinstance(result, tuple | list | np.ndarray) or len(result) != 4:
+        if not isinstance(result, tuple | list | np.ndarray) or np.size(result) != 4:
             raise WrongAnswer("return four slopes, along w, b, v and c in this order.")
-        result, right = np.asarray(result, dtype=float), np.array(chain(*case))
+        if any(hasattr(slope, "parents") for slope in np.ravel(result)):
+            raise WrongAnswer("return four plain numbers: formulas, without the engine.")
+        result, right = np.asarray(result, dtype=float).ravel(), np.array(chain(*case))
         if np.allclose(result, right):
             continue
         for mistake, reason in _CHAIN_MISTAKES.items():
             if np.allclose(result, mistake(*case)):
                 raise WrongAnswer(reason)
+        if np.allclose(np.sort(result), np.sort(right)):
+            raise WrongAnswer("right slopes, wrong order: return those along w, b, v and c.")
         worst = int(np.argmax(np.abs(result - right)))
         raise WrongAnswer(
             f"for x, y, w, b, v, c = {case} the slope along {'wbvc'[worst]} must be "
             f"{right[worst]:.4f}; yours is {result[worst]:.4f}."
         )
+
+
+def _wrong_order(x, y, w, b, v, c):
+    return chain(x, y, w, b, v, c)[::-1]
+
+
+def _by_engine(x, y, w, b, v, c):
+    return tuple(Scalar(slope) for slope in chain(x, y, w, b, v, c))
 
 
 def log(node):
@@ -93,6 +105,33 @@ def _log_multiplies_by_x(node):
     return Scalar(math.log(node.value), [(node, node.value)])
 
 
+def _log_without_a_list(node):
+    return Scalar(math.log(node.value), (node, 1 / node.value))
+
+
+def _log_with_a_scalar_slope(node):
+    return Scalar(math.log(node.value), [(node, 1 / node)])
+
+
+def _log_pair_turned(node):
+    return Scalar(math.log(node.value), [(1 / node.value, node)])
+
+
+def _log_of_a_copy(node):
+    return Scalar(math.log(node.value), [(Scalar(node.value), 1 / node.value)])
+
+
+def _check_pairs(parents):
+    for pair in parents:
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise WrongAnswer("`parents` is a list of pairs: [(node, slope)], brackets and all.")
+        parent, slope = pair
+        if hasattr(slope, "parents") and not hasattr(parent, "parents"):
+            raise WrongAnswer("turn the pair: first the parent, then the local slope.")
+        if hasattr(slope, "parents"):
+            raise WrongAnswer("the local slope is a plain number: 1 / node.value.")
+
+
 def _check_log(answer):
     for value in (0.5, 4.0):
         x = Scalar(value)
@@ -111,7 +150,12 @@ def _check_log(answer):
                 "the value is right, but the new number has forgotten its parent: no blame can "
                 "reach x. Give Scalar the list of pairs (parent, slope)."
             )
+        _check_pairs(result.parents)
         result.backward()
+        if x.gradient == 0:
+            raise WrongAnswer(
+                "no blame reached x. The parent must be the very number that came in, not a copy."
+            )
         if not math.isclose(x.gradient, 1 / value):
             raise WrongAnswer(
                 f"the slope of log at {value} is 1/x = {1 / value:g}; yours is {x.gradient:.4f}. "
@@ -156,6 +200,24 @@ def _the_gap_itself(f, gradient, x):
     return float(np.max(np.abs(gradient - np.array(measured))))
 
 
+def _counted_from_one(f, gradient, x):
+    return most_wrong(f, gradient, x) + 1
+
+
+def _shares(f, gradient, x):
+    measured = np.array([(f(x + h) - f(x - h)) / 2e-6 for h in 1e-6 * np.eye(len(x))])
+    return int(np.argmax(np.abs(gradient - measured) / np.abs(measured)))
+
+
+def _x_left_changed(f, gradient, x):
+    gaps = []
+    for i in range(len(x)):
+        before = f(x)
+        x[i] += 1e-6
+        gaps.append(abs(gradient[i] - (f(x) - before) / 1e-6))
+    return int(np.argmax(gaps))
+
+
 def _check_most_wrong(answer):
     def f(x):
         return float(np.sum(np.sin(x)) + x[0] * x[2])
@@ -167,10 +229,20 @@ def _check_most_wrong(answer):
         "Compare each slope with what nudging measures.",
         _all_at_once: "nudge one number at a time: all at once, you measure the sum of the slopes.",
     }
-    for place, fault in ((0, 0.5), (3, 0.3), (1, -0.4), (2, -0.5)):
+    for place, fault, smaller in (
+        (0, 0.5, 0),
+        (3, 0.3, 0),
+        (1, -0.4, 0),
+        (2, -0.5, 0),
+        (0, 0.5, 0.3),
+    ):
         gradient = right.copy()
         gradient[place] += fault
-        result = answer(f, gradient.copy(), x.copy())
+        gradient[3] += smaller  # less than the fault, but more of this small slope
+        given = x.copy()
+        result = answer(f, gradient.copy(), given)
+        if not np.allclose(given, x, rtol=0, atol=1e-9):
+            raise WrongAnswer("your function left x changed: nudge a copy, or undo the nudge.")
         if isinstance(result, bool) or int(result) != result:
             raise WrongAnswer(
                 f"return the position of the wrong slope, a whole number from 0; yours is "
@@ -178,6 +250,11 @@ def _check_most_wrong(answer):
             )
         if result == place:
             continue
+        if smaller and result == 3:
+            raise WrongAnswer(
+                "the differences themselves count, and not their shares of the slopes: a "
+                "small fault of a small slope is not the largest."
+            )
         if fault < 0:  # both slopes that were too large have been found
             raise WrongAnswer(
                 "a slope can be too small as well as too large: compare absolute differences."
@@ -185,6 +262,8 @@ def _check_most_wrong(answer):
         for mistake, reason in reasons.items():
             if mistake(f, gradient, x) == result:
                 raise WrongAnswer(reason)
+        if result - 1 == place:
+            raise WrongAnswer("count positions from 0, as Python does.")
         raise WrongAnswer(f"the slope at position {place} was false; you named {int(result)}.")
 
 
@@ -209,6 +288,14 @@ def _unweighted(delta_next, weights_next, a):
     return delta_next.sum(axis=1, keepdims=True) * (1 - a**2)
 
 
+def _square_forgotten(delta_next, weights_next, a):
+    return (delta_next @ weights_next.T) * (1 - a)
+
+
+def _slope_of_the_sigmoid(delta_next, weights_next, a):
+    return (delta_next @ weights_next.T) * a * (1 - a)
+
+
 def _check_hidden_blame(answer):
     rng = np.random.default_rng(14)
     reasons = {
@@ -217,6 +304,8 @@ def _check_hidden_blame(answer):
         "its row of the matrix; yours runs down the columns. Which of the two is transposed?",
         _slope_from_the_score: "a is already tanh of the score, so the slope is 1 − a²; you take "
         "tanh a second time.",
+        _square_forgotten: "the slope of tanh is 1 − a², with a square; you take 1 − a.",
+        _slope_of_the_sigmoid: "a·(1 − a) is the slope of the sigmoid; that of tanh is 1 − a².",
         _unweighted: "a node shares the blame of the next layer by its weights: weight each error "
         "signal before you add.",
     }
@@ -251,7 +340,8 @@ EXERCISES = (
             "The smallest network with a hidden node is 1-1-1: $a = \\tanh(w x + b)$, "
             "$\\hat y = v a + c$, and the loss is $(\\hat y - y)^2$. Work out its four derivatives "
             "on paper, and write `chain(x, y, w, b, v, c)`, which returns the slopes of the loss "
-            "along `w`, `b`, `v` and `c`, in this order. Formulas only: no nudging, no engine."
+            "along `w`, `b`, `v` and `c`, in this order. Six numbers in, four out. Formulas only: "
+            "no nudging, no engine."
         ),
         hints=(
             "Start at the loss. Its slope along ŷ is 2(ŷ − y), and c passes it on unchanged.",
@@ -271,6 +361,8 @@ EXERCISES = (
             (_two_forgotten, "a square brings a 2"),
             (_slope_of_the_score, "not 1 − z²"),
             (lambda x, y, w, b, v, c: 0.0, "return four slopes"),
+            (_wrong_order, "wrong order"),
+            (_by_engine, "four plain numbers"),
         ),
     ),
     Exercise(
@@ -279,7 +371,7 @@ EXERCISES = (
         prompt=(
             "Cross-entropy needs a logarithm, and `Scalar` has none. Write `log(node)` for a "
             "`Scalar`: it returns a new `Scalar` that holds the natural logarithm of its value and "
-            "can send blame back."
+            "can send blame back. The value is positive."
         ),
         hints=(
             "Read `tanh` in the class `Scalar`: value first, then the pair (parent, local slope).",
@@ -297,16 +389,21 @@ EXERCISES = (
             (_log_as_its_own_slope, "is 1/x"),
             (_log_multiplies_by_x, "where log is steep"),
             (_log_as_a_number, "return a Scalar"),
+            (_log_without_a_list, "list of pairs"),
+            (_log_with_a_scalar_slope, "a plain number"),
+            (_log_pair_turned, "turn the pair"),
+            (_log_of_a_copy, "not a copy"),
         ),
     ),
     Exercise(
         id="04.3",
         title="Find the wrong slope",
         prompt=(
-            "Somebody hands you a function `f` of a row of numbers and its gradient at `x`, and "
-            "one slope of it is false. Write `most_wrong(f, gradient, x)`: the position (from 0) "
-            "of the slope that differs most from the measured one. `f` takes an array like `x` and "
-            "returns a number. Do not change `x` for good."
+            "Somebody hands you a function `f`, an array `x` with one axis, and the gradient of "
+            "`f` at `x`, but some slopes of it are false. Write `most_wrong(f, gradient, x)`: the "
+            "position (from 0) of the slope with the largest absolute difference from the measured "
+            "one. `f` takes an array like `x` and returns a number. `numerical_gradient` is "
+            "allowed; `x` must be as before when you return."
         ),
         hints=(
             "For each position: a copy of x with that one number raised, another with it lowered.",
@@ -324,6 +421,9 @@ EXERCISES = (
             (_all_at_once, "one number at a time"),
             (_signed_gap, "too small as well as too large"),
             (_the_gap_itself, "return the position"),
+            (_counted_from_one, "count positions from 0"),
+            (_shares, "not their shares"),
+            (_x_left_changed, "left x changed"),
         ),
     ),
     Exercise(
@@ -350,6 +450,8 @@ EXERCISES = (
             (_no_bend, "the bend is missing"),
             (_not_transposed, "Which of the two is transposed"),
             (_slope_from_the_score, "tanh a second time"),
+            (_square_forgotten, "with a square"),
+            (_slope_of_the_sigmoid, "the slope of the sigmoid"),
             (_unweighted, "weight each error signal"),
             (lambda d, w, a: d @ w.T @ (1 - a**2).T, "give error signals of shape"),
         ),

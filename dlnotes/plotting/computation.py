@@ -76,7 +76,7 @@ def computation_graph(
     ]
     ax.legend(
         handles,
-        ["value, on its way forward", "gradient, on its way back"],
+        ["value, on its way forward", "blame (gradient), on its way back"],
         loc="lower right",
         frameon=False,
     )

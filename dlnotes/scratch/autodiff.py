@@ -161,7 +161,8 @@ def check_exponent(base: Any, exponent: Any) -> float:
 
     Raises:
         TypeError: If `exponent` is not a number.
-        ValueError: If 0 gets an exponent below 1, or a negative number one that is not whole.
+        ValueError: If 0 gets an exponent below 1 (x⁰ too, so that the slope exists), or a
+            negative number one that is not whole.
 
     Example:
         >>> check_exponent(-2.0, 3)
@@ -253,7 +254,7 @@ def matmul_gradients(
         (array([[3., 4.]]), array([[1.],
                [2.]]))
     """
-    return gradient @ np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2) @ gradient
+    return gradient @ b.mT, a.mT @ gradient
 
 
 class Tensor(Arithmetic):

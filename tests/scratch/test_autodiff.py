@@ -332,6 +332,9 @@ def test_matmul_gradients_are_the_slopes_of_a_product():
     for_a, for_b = matmul_gradients(g, a, b)
     assert gradient_error(lambda a: float((g * (a @ b)).sum()), for_a, a) < 1e-8
     assert gradient_error(lambda b: float((g * (a @ b)).sum()), for_b, b) < 1e-8
+    a, b, g = (np.stack([x, 2 * x]) for x in (a, b, g))  # a stack: each product by itself
+    np.testing.assert_allclose(matmul_gradients(g, a, b)[0], np.stack([for_a, 4 * for_a]))
+    np.testing.assert_allclose(matmul_gradients(g, a, b)[1], np.stack([for_b, 4 * for_b]))
 
 
 # === Cross-entropy, and the edges of a graph ===
