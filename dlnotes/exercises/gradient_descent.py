@@ -57,6 +57,14 @@ def _sum_instead_of_mean(x):
     return 2 / np.linalg.eigvalsh(x.T @ x)[-1]
 
 
+def _sum_with_the_two(x):
+    return 2 / np.linalg.eigvalsh(2 * x.T @ x)[-1]
+
+
+def _without_the_two(x):
+    return 2 / np.linalg.eigvalsh(x.T @ x / len(x))[-1]
+
+
 def _one_over_lambda(x):
     return 1 / np.linalg.eigvalsh(2 * x.T @ x / len(x))[-1]
 
@@ -82,47 +90,61 @@ def _check_largest_rate(answer):
                 "your rate suits the flattest direction. The steepest one breaks first: which "
                 "eigenvalue is its own?"
             )
+        if np.isclose(result, _without_the_two(x)):
+            raise WrongAnswer(
+                "your rate is twice too large: the square of the error brings a factor 2 into the "
+                "gradient, and so into the Hessian, 2 * x.T @ x / n."
+            )
+        if np.isclose(result, _sum_with_the_two(x)):
+            raise WrongAnswer(
+                "your rate is for the *sum* of the squared errors: divide the Hessian by the "
+                "number of rows."
+            )
         if np.isclose(result, _sum_instead_of_mean(x)):
             raise WrongAnswer(
                 "your rate is for another loss: the Hessian of the *mean* squared error is "
-                "2 * x.T @ x / n, not x.T @ x."
+                "2 * x.T @ x / n, divided by the number of rows."
             )
         raise WrongAnswer(f"for {len(x)} rows the limit is {right:.4g}; yours is {result:.4g}.")
 
 
-def one_epoch(weights, x, y, rate, batches):
+def one_epoch(weights, x, y, rate, row_groups):
     """Return the weights after one step of the mean squared error for each batch."""
-    for rows in batches:
+    for rows in row_groups:
         slope = 2 * x[rows].T @ (x[rows] @ weights - y[rows]) / len(rows)
         weights = weights - rate * slope
     return weights
 
 
-def _old_weights(weights, x, y, rate, batches):
+def _old_weights(weights, x, y, rate, row_groups):
     new = weights
-    for rows in batches:
+    for rows in row_groups:
         new = new - rate * 2 * x[rows].T @ (x[rows] @ weights - y[rows]) / len(rows)
     return new
 
 
-def _sum_of_rows(weights, x, y, rate, batches):
-    for rows in batches:
+def _sum_of_rows(weights, x, y, rate, row_groups):
+    for rows in row_groups:
         weights = weights - rate * 2 * x[rows].T @ (x[rows] @ weights - y[rows])
     return weights
 
 
-def _divided_by_all(weights, x, y, rate, batches):
-    for rows in batches:
+def _divided_by_all(weights, x, y, rate, row_groups):
+    for rows in row_groups:
         weights = weights - rate * 2 * x[rows].T @ (x[rows] @ weights - y[rows]) / len(x)
     return weights
 
 
-def _uphill(weights, x, y, rate, batches):
-    return one_epoch(weights, x, y, -rate, batches)
+def _without_the_square(weights, x, y, rate, row_groups):
+    return one_epoch(weights, x, y, rate / 2, row_groups)
 
 
-def _in_place(weights, x, y, rate, batches):
-    for rows in batches:
+def _uphill(weights, x, y, rate, row_groups):
+    return one_epoch(weights, x, y, -rate, row_groups)
+
+
+def _in_place(weights, x, y, rate, row_groups):
+    for rows in row_groups:
         weights -= rate * 2 * x[rows].T @ (x[rows] @ weights - y[rows]) / len(rows)
     return weights
 
@@ -149,6 +171,8 @@ def _check_one_epoch(answer):
         _sum_of_rows: "the gradient of a batch is the *mean* over its rows: divide by the number "
         "of rows in the batch.",
         _divided_by_all: "divide by the number of rows in this batch, not in the whole table.",
+        _without_the_square: "the factor 2 is missing: the gradient of a squared error is "
+        "twice the error times the input.",
         _uphill: "your steps go uphill: the gradient points up, so subtract it.",
     }
     for wrong, message in messages.items():
@@ -166,6 +190,8 @@ def steps_needed(eigenvalues, rate, share):
     factor = np.max(np.abs(1 - rate * np.asarray(eigenvalues)))
     if factor >= 1:
         return math.inf
+    if factor == 0:
+        return 1
     return math.ceil(math.log(share) / math.log(factor))
 
 
@@ -182,22 +208,52 @@ def _never_infinite(eigenvalues, rate, share):
     return math.ceil(math.log(share) / math.log(factor))
 
 
+def _zero_at_once(eigenvalues, rate, share):
+    factor = np.max(np.abs(1 - rate * np.asarray(eigenvalues)))
+    return 0 if factor == 0 else steps_needed(eigenvalues, rate, share)
+
+
+def _one_counts_as_shrinking(eigenvalues, rate, share):
+    factor = np.max(np.abs(1 - rate * np.asarray(eigenvalues)))
+    return 1 if factor == 1 else steps_needed(eigenvalues, rate, share)
+
+
 def _check_steps_needed(answer):
     cases = (
         ([0.2, 4.0], 0.3, 0.01),  # the flattest direction is the slowest
         ([0.5, 4.0], 0.49, 0.01),  # the steepest one: it zigzags
         ([1.0, 2.0, 8.0], 0.1, 0.001),
         ([0.2, 4.0], 0.6, 0.01),  # beyond the limit
+        ([0.5, 2.0], 1.0, 0.01),  # on the limit
+        ([0.0, 2.0], 0.5, 0.01),  # a flat direction
+        ([2.0], 0.5, 0.01),  # there in one step
     )
     for eigenvalues, rate, share in cases:
-        result = answer(np.array(eigenvalues), rate, share)
         right = steps_needed(eigenvalues, rate, share)
+        factor = max(abs(1 - rate * value) for value in eigenvalues)
+        try:
+            with np.errstate(all="ignore"):
+                result = answer(np.array(eigenvalues), rate, share)
+        except (ValueError, OverflowError, ZeroDivisionError):
+            if factor not in (0, 1):
+                raise
+            result = "an error"
         if result == right:
             continue
         told = f"eigenvalues {eigenvalues}, rate {rate:g} and share {share:g}"
+        if factor == 0:
+            raise WrongAnswer(
+                f"for {told} the factor is 0, whose logarithm does not exist: the distance is gone "
+                f"after one step. It must be 1, not {result}."
+            )
+        if factor == 1:
+            raise WrongAnswer(
+                f"for {told} a direction has the factor 1 or -1: its distance never shrinks, so "
+                f"the answer is infinity, not {result}."
+            )
         if right == math.inf:
             raise WrongAnswer(
-                f"for {told} a direction grows with every step: the answer is `math.inf`, "
+                f"for {told} a direction grows with every step: the answer is infinity, "
                 f"not {result}."
             )
         if result == _steepest_only(eigenvalues, rate, share):
@@ -244,8 +300,8 @@ EXERCISES = (
         title="The largest rate",
         prompt=(
             "Write `largest_rate(x)` for a table of n rows and D columns: the learning rate above "
-            "which batch gradient descent on the mean squared error diverges, whatever the "
-            "targets. The model is `x @ weights`."
+            "which batch gradient descent on the mean squared error diverges, from almost every "
+            "start and whatever the targets. The model is `x @ weights`."
         ),
         hints=(
             "The Hessian of the mean squared error is `2 * x.T @ x / n`.",
@@ -262,16 +318,18 @@ EXERCISES = (
             (_one_over_lambda, "twice that rate"),
             (_flattest_direction, "flattest direction"),
             (_sum_instead_of_mean, "another loss"),
+            (_sum_with_the_two, "the *sum* of"),
+            (_without_the_two, "twice too large"),
         ),
     ),
     Exercise(
         id="05.3",
         title="One epoch by hand",
         prompt=(
-            "Write `one_epoch(weights, x, y, rate, batches)`: one step for each batch in `batches` "
-            "(arrays of row numbers, as `batches` of this lesson returns), on the mean squared "
-            "error of `x @ weights`. Return the new weights, and leave the array that you were "
-            "given as it is."
+            "Write `one_epoch(weights, x, y, rate, row_groups)`: one step for each batch in "
+            "`row_groups` (arrays of row numbers, as `batches` of this lesson returns), on the "
+            "mean squared error of `x @ weights`. Return the new weights, and do not change "
+            "`weights` in place."
         ),
         hints=(
             "Inside the loop only `x[rows]` and `y[rows]` matter.",
@@ -288,6 +346,7 @@ EXERCISES = (
             (_old_weights, "where the last one ended"),
             (_sum_of_rows, "the *mean* over its rows"),
             (_divided_by_all, "not in the whole table"),
+            (_without_the_square, "the factor 2 is missing"),
             (_uphill, "uphill"),
             (_in_place, "the caller's array"),
         ),
@@ -298,8 +357,9 @@ EXERCISES = (
         prompt=(
             "Write `steps_needed(eigenvalues, rate, share)`: after how many steps of batch "
             "gradient descent has the distance to the minimum shrunk to `share` (such as 0.01) of "
-            "its start, or less, in *every* eigen-direction of the Hessian? Return `math.inf` if "
-            "it never does."
+            "its start, or less, in *every* eigen-direction of the Hessian? Return a whole number, "
+            "or `np.inf` if it never does. Eigenvalues are 0 or more, and `share` lies between 0 "
+            "and 1."
         ),
         hints=(
             "After t steps a direction's distance has been multiplied by |1 - rate * λ| to the "
@@ -307,7 +367,7 @@ EXERCISES = (
             "Only the largest of these factors matters, and it may belong to either end of the "
             "eigenvalues.",
             "factor**t <= share means t >= log(share) / log(factor); round up. With a factor of 1 "
-            "or more it never happens.",
+            "or more it never happens; with 0 one step is enough.",
         ),
         check=_check_steps_needed,
         reference=steps_needed,
@@ -319,7 +379,9 @@ EXERCISES = (
         wrong=(
             (_steepest_only, "the flattest one takes"),
             (_flattest_only, "the steepest one zigzags"),
-            (_never_infinite, "math.inf"),
+            (_never_infinite, "grows with every step"),
+            (_one_counts_as_shrinking, "the factor 1 or -1"),
+            (_zero_at_once, "after one step"),
         ),
     ),
 )

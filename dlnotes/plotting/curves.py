@@ -189,14 +189,16 @@ def loss_surface(
     lowest = _lowest(losses)
     if lowest.sum() == 1:
         row, column = np.argwhere(lowest)[0]
-        ax.plot(w1[column], w2[row], label="lowest loss", **STAR)
+        # the ends of several paths would hide the goal
+        star = {**STAR, "zorder": 8} if len(paths) > 1 else STAR
+        ax.plot(w1[column], w2[row], label="lowest loss", **star)
     else:
         ax.contour(w1, w2, lowest.astype(float), levels=[0.5], colors=COLORS[4], linewidths=2.0)
         ax.plot([], [], color=COLORS[4], linewidth=2.5, label="all inside: lowest loss")
     ends = {"markeredgecolor": "black", "linestyle": "none"}
     start = {"marker": "s", "markersize": 9, "color": "white", "label": "start", "zorder": 6}
     alone = len(paths) == 1
-    width = 1.6 if alone else 1.1
+    width = 1.6 if alone else 0.7
     outline = [patheffects.withStroke(linewidth=2.2 * width, foreground="black")]
     for index, (label, points) in enumerate(paths.items()):
         color, marker = PATH_COLORS[index], PATH_ENDS[index]
@@ -237,6 +239,7 @@ def learning_curves(
     xs: Any = None,
     log_x: bool = False,
     percent: bool = False,
+    repeats: str = "seeds",
     xlabel: str | None = None,
     title: str | None = None,
 ) -> Axes:
@@ -254,6 +257,7 @@ def learning_curves(
             examples, increasing, shape (E,), E >= 2; each is marked. None counts epochs.
         log_x: Whether equal steps to the right are equal factors; needs positive `xs`.
         percent: Whether scores from 0 to 1 are written as percentages.
+        repeats: What the S rows are, as the legend shall call them, such as "splits".
         xlabel: Label of the horizontal axis; None writes "epoch", or "training examples" with `xs`.
         title: What the picture shows.
 
@@ -269,6 +273,8 @@ def learning_curves(
         for label, values in _check_mapping("histories", histories).items()
     }
     first_epoch = check_int("first_epoch", first_epoch, low=0)
+    if not isinstance(repeats, str):
+        raise TypeError(f"`repeats` must be a text. {received(repeats=repeats)}")
     if xs is not None:
         xs = check_increasing("xs", xs)
         for label, scores in arrays.items():
@@ -288,7 +294,7 @@ def learning_curves(
         if len(scores) > 1:
             low, high = scores.min(axis=0), scores.max(axis=0)
             ax.fill_between(steps, low, high, color=color, alpha=0.2, linewidth=0)
-            label = f"{label} ({len(scores)} seeds)"
+            label = f"{label} ({len(scores)} {repeats})"
             legend_title = "median; band: lowest to highest"
         ax.plot(
             steps,

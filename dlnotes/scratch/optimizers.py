@@ -189,7 +189,8 @@ def descend(
     for _ in range(epochs):
         for rows in batches(num_rows, batch_size, rng):
             slope = gradient(weights, rows)
-            weights = check_step(weights, slope, optimizer.step(weights, slope), len(path))
+            new = optimizer.step(weights, slope)
+            weights = check_step(weights, slope, new, len(path))
             path.append(weights)
     return np.array(path)
 
@@ -201,47 +202,59 @@ class UpdateCost(NamedTuple):
     bytes: int
 
 
-def update_cost(landscape: Any, batch_size: int, *, repeats: int = 9) -> UpdateCost:
+def update_costs(
+    landscape: Any, batch_sizes: Sequence[int], *, rounds: int = 30
+) -> list[UpdateCost]:
     """Measure what one update of `SGD` costs, its share of shuffling and bookkeeping included.
 
     Args:
         landscape: Where to walk: `start`, `num_rows` and `gradient`, as `LeastSquares` has them.
-        batch_size: Rows an update looks at, >= 1.
-        repeats: How often at least 30 updates are timed, >= 1; the quickest repeat counts, for
-            other programs can only make one slower.
+        batch_sizes: Rows an update looks at, each >= 1.
+        rounds: How often about ten updates of each size are timed, >= 1. The sizes take turns, so
+            that a slow stretch of the machine does not fall on one of them alone, and the quickest
+            round of each counts, for other programs can only make one slower.
+
+    Returns:
+        One cost for each size, in their order.
 
     Raises:
         TypeError: If a number is not an integer.
-        ValueError: If a number is below 1.
+        ValueError: If a number is below 1, or there is no size.
 
     Example:
         >>> from dlnotes.scratch.landscapes import LeastSquares
-        >>> update_cost(LeastSquares([[1.0], [2.0]], [1.0, 4.0]), 1).seconds > 0
+        >>> one, both = update_costs(LeastSquares([[1.0], [2.0]], [1.0, 4.0]), (1, 2))
+        >>> one.seconds > 0 and both.seconds > 0
         True
     """
-    check_int("batch_size", batch_size, low=1)
-    check_int("repeats", repeats, low=1)
-    num_rows, rng = landscape.num_rows, np.random.default_rng(0)
-    epochs, times = math.ceil(30 * batch_size / num_rows), []
-    for _ in range(repeats):
-        optimizer = SGD(1e-9)
-        began = time.perf_counter()
-        descend(
-            landscape.gradient,
-            landscape.start,
-            optimizer,
-            num_rows=num_rows,
-            batch_size=batch_size,
-            epochs=epochs,
-            rng=rng,
-        )
-        times.append((time.perf_counter() - began) / optimizer.iterations)
-    rows = batches(num_rows, batch_size)[0]
+    sizes = [check_int("batch_sizes", size, low=1) for size in batch_sizes]
+    if not sizes:
+        raise ValueError(f"`batch_sizes` must not be empty. {received(batch_sizes=batch_sizes)}")
+    check_int("rounds", rounds, low=1)
+    rng = np.random.default_rng(0)
+    timed = [[_seconds_an_update(landscape, size, rng) for size in sizes] for _ in range(rounds)]
+    return [
+        UpdateCost(min(seconds), _peak_bytes(landscape, size))
+        for size, seconds in zip(sizes, zip(*timed, strict=True), strict=True)
+    ]
+
+
+def _seconds_an_update(landscape: Any, batch_size: int, rng: np.random.Generator) -> float:
+    num_rows = min(landscape.num_rows, 10 * batch_size)  # a whole epoch of single rows takes long
+    optimizer = SGD(1e-9)
+    walk = {"batch_size": batch_size, "epochs": math.ceil(10 * batch_size / num_rows), "rng": rng}
+    began = time.perf_counter()
+    descend(landscape.gradient, landscape.start, optimizer, num_rows=num_rows, **walk)
+    return (time.perf_counter() - began) / optimizer.iterations
+
+
+def _peak_bytes(landscape: Any, batch_size: int) -> int:
+    rows = batches(landscape.num_rows, batch_size)[0]
     tracemalloc.start()
     landscape.gradient(landscape.start, rows)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    return UpdateCost(min(times), peak)
+    return peak
 
 
 class Race(NamedTuple):
@@ -250,7 +263,6 @@ class Race(NamedTuple):
     rate: float
     updates: float
     epochs: float
-    seconds: float
 
 
 def race(
@@ -268,7 +280,8 @@ def race(
     For each rate the number of updates is the median over `runs` walks from the landscape's start.
     The loss of all rows is looked at after every update (every 20 rows for batches smaller than
     that), and its first value at or below the target counts: generous to a walk that only passes
-    by. The seconds are the updates times `update_cost`, looking not included.
+    by. A walk that never gets there, or diverges, counts as infinitely many updates. What they
+    cost in seconds, `update_costs` tells.
 
     Args:
         landscape: Where to walk: `start`, `num_rows`, `gradient` and `loss`, as `LeastSquares` has
@@ -306,8 +319,7 @@ def race(
 
     updates, rate = min((updates_needed(rate), rate) for rate in rates)
     size = min(batch_size, landscape.num_rows)
-    seconds = updates * update_cost(landscape, batch_size).seconds
-    return Race(rate, updates, updates * size / landscape.num_rows, seconds)
+    return Race(rate, updates, updates * size / landscape.num_rows)
 
 
 def _updates_to(landscape: Any, target: float, rate: float, walk: dict[str, Any]) -> float:

@@ -127,6 +127,7 @@ def test_loss_surface_tells_several_paths_apart():
         np.testing.assert_array_equal(np.ravel(end.get_data()), paths[name][-1])
         assert way.get_color() == end.get_color()
     assert line_named(ax, "_batch").zorder > line_named(ax, "_mini").zorder
+    assert line_named(ax, "lowest loss").zorder > max(end.zorder for end in ends)
 
 
 def test_loss_surface_without_its_colorbar():
@@ -184,6 +185,11 @@ def test_learning_curves_draw_seeds_as_median_and_range():
     assert ax.get_legend().get_title().get_text() == "median; band: lowest to highest"
 
 
+def test_learning_curves_name_what_is_repeated():
+    ax = plotting.learning_curves({"train": np.ones((2, 3))}, repeats="splits")
+    assert legend_texts(ax) == ["train (2 splits)"]
+
+
 SIZES = [50, 100, 1500]
 
 
@@ -221,6 +227,7 @@ def test_learning_curves_over_logarithmic_sizes_write_the_sizes_and_percentages(
         (({"a": 1.0},), {}, ValueError, r"`histories\['a'\]` must be 1-dimensional or 2-dimens"),
         (({"a": [1.0, np.inf]},), {}, ValueError, r"`histories\['a'\]` must hold finite numbers"),
         (({"a": ["x"]},), {}, TypeError, r"`histories\['a'\]` must be an array of numbers"),
+        (({"a": [1.0]},), {"repeats": 3}, TypeError, "`repeats` must be a text. Received"),
         (({"a": [1.0]},), {"first_epoch": -1}, ValueError, "`first_epoch` must be an integer >= 0"),
         (({"a": [1.0]},), {"xs": SIZES}, ValueError, "one score for each of the 3 `xs`. Received"),
         (({"a": [1.0, 2.0]},), {"xs": [2, 1]}, ValueError, "`xs` must hold at least two increasi"),

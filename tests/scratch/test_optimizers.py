@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlnotes import runtime, scratch
-from dlnotes.scratch import SGD, LeastSquares, batches, descend, optimizers, race, update_cost
+from dlnotes.scratch import SGD, LeastSquares, batches, descend, optimizers, race, update_costs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(23, 3))
@@ -20,7 +20,7 @@ def walk(rate=0.1, **options):
     return descend(BOWL.gradient, np.ones(3), SGD(rate), **{"num_rows": 23, **options})
 
 
-@pytest.mark.parametrize("thing", [batches, SGD, descend, update_cost, race])
+@pytest.mark.parametrize("thing", [batches, SGD, descend, update_costs, race])
 def test_docstrings(thing):
     check_docstring(thing)
 
@@ -163,10 +163,12 @@ def keras_in_float64():
     with runtime.quiet_start():
         import keras
 
-    before = keras.config.floatx()
+    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")  # `fit` would round its rows to 32 bits
+    keras.config.set_dtype_policy("float64")  # weights too, whichever test touched Keras first
     yield keras
-    keras.config.set_floatx(before)
+    keras.config.set_dtype_policy(policy)
+    keras.config.set_floatx(floatx)
 
 
 def test_descend_equals_keras_fit(keras_in_float64):
@@ -255,34 +257,60 @@ def test_descend_refuses():
     )
 
 
-# === update_cost and race ===
+# === update_costs and race ===
 
 
-def test_update_cost_measures_time_and_memory_of_one_update():
+def test_update_costs_measure_time_and_memory_of_one_update():
     wide = LeastSquares(np.ones((400, 50)), np.ones(400))
-    one, whole = update_cost(wide, 1, repeats=1), update_cost(wide, 400, repeats=1)
+    one, whole = update_costs(wide, (1, 400), rounds=1)
     assert 0 < one.seconds < 0.1
     assert whole.bytes > 400 * 50 * 8 > one.bytes > 50 * 8  # the batch's copy of its rows
 
 
-def test_update_cost_refuses():
+def test_update_costs_take_turns_and_keep_the_quickest_round(monkeypatch):
+    seconds = iter([3.0, 20.0, 5.0, 10.0, 4.0, 30.0])
+    asked = []
+
+    def timed(landscape, size, rng):
+        asked.append(size)
+        return next(seconds)
+
+    monkeypatch.setattr(optimizers, "_seconds_an_update", timed)
+    costs = update_costs(BOWL, [2, 23], rounds=3)
+    assert asked == [2, 23] * 3
+    assert [cost.seconds for cost in costs] == [3.0, 10.0]
+
+
+@pytest.mark.parametrize("size", [1, 5, 23, 99])
+def test_update_costs_divide_by_the_updates_made(monkeypatch, size):
+    clock, made = iter([100.0, 160.0]), []
+    bowl = LeastSquares(X, Y)
+    monkeypatch.setattr(optimizers.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(bowl, "gradient", lambda w, rows: made.append(len(rows)) or 0 * w)
+    measured = optimizers._seconds_an_update(bowl, size, np.random.default_rng(0))
+    assert measured == 60.0 / len(made)
+    assert len(made) >= 10
+    assert max(made) == min(size, 23)
+
+
+def test_update_costs_refuse():
     check_refusals(
-        update_cost,
+        update_costs,
         [
-            Refusal((BOWL, 0), {}, ValueError, "`batch_size` must be an integer >= 1"),
-            Refusal((BOWL, 1), {"repeats": 0}, ValueError, "`repeats` must be an integer >= 1"),
+            Refusal((BOWL, [3, 0]), {}, ValueError, "`batch_sizes` must be an integer >= 1"),
+            Refusal((BOWL, []), {}, ValueError, "`batch_sizes` must not be empty"),
+            Refusal((BOWL, [1]), {"rounds": 0}, ValueError, "`rounds` must be an integer >= 1"),
         ],
     )
 
 
-def test_race_finds_the_fastest_rate_and_counts_its_updates(monkeypatch):
-    monkeypatch.setattr(optimizers, "update_cost", lambda *_: optimizers.UpdateCost(0.5, 0))
+def test_race_finds_the_fastest_rate_and_counts_its_updates():
     target = 1.01 * BOWL.loss(BOWL.minimum)
     rates = [0.05 * LIMIT, 0.5 * LIMIT, 1e9 * LIMIT]
     result = race(BOWL, target, batch_size=23, epochs=99, rates=rates, rng=RNG)
     path = descend(BOWL.gradient, BOWL.start, SGD(rates[1]), num_rows=23, epochs=99)
     updates = np.flatnonzero(BOWL.loss(path) <= target)[0]
-    assert result == (rates[1], updates, updates, 0.5 * updates)
+    assert result == (rates[1], updates, updates)
 
 
 def test_race_counts_epochs_as_rows_seen_and_looks_every_20_rows():
@@ -296,7 +324,7 @@ def test_race_counts_epochs_as_rows_seen_and_looks_every_20_rows():
 
 def test_race_that_nobody_finishes():
     result = race(BOWL, 0.0, batch_size=23, epochs=2, rates=[1e-9], rng=RNG)
-    assert (result.updates, result.epochs, result.seconds) == (math.inf, math.inf, math.inf)
+    assert (result.updates, result.epochs) == (math.inf, math.inf)
 
 
 def test_race_refuses():
