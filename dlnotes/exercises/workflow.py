@@ -8,7 +8,7 @@ from dlnotes.exercises.base import Exercise, WrongAnswer
 def scale(train, new):
     """Return both tables, each column of `train` moved to the range from 0 to 1."""
     low, high = train.min(axis=0), train.max(axis=0)
-    width = np.where(high > low, high - low, 1)
+    width = np.where(high > low, high - low, np.inf)  # a division by infinity gives 0
     return (train - low) / width, (new - low) / width
 
 
@@ -32,6 +32,10 @@ def _divided_by_zero(train, new):
         return (train - low) / (high - low), (new - low) / (high - low)
 
 
+def _filled_with_huge(train, new):
+    return tuple(np.nan_to_num(part) for part in _divided_by_zero(train, new))
+
+
 def _clipped(train, new):
     return scale(train, train)[0], np.clip(scale(train, new)[1], 0, 1)
 
@@ -43,7 +47,7 @@ def _standardised(train, new):
 
 def _check_scale(answer):
     train = np.array([[4.0, 100.0, 7.0], [9.0, 80.0, 7.0], [6.0, 140.0, 7.0]])
-    new = np.array([[10.0, 90.0, 7.0], [5.0, 120.0, 7.0]])
+    new = np.array([[10.0, 90.0, 7.0], [5.0, 120.0, 9.0]])
     for columns, plain in ((slice(0, 2), True), (slice(0, 3), False)):
         inputs = train[:, columns].copy(), new[:, columns].copy()
         result = answer(*inputs)
@@ -58,9 +62,12 @@ def _check_scale(answer):
         if not all(np.isfinite(part).all() for part in parts):
             raise WrongAnswer(
                 "a column that never changes has the range 0, and you divide by it. Such a column "
-                "shall become 0: divide by 1 instead."
+                "shall become 0, in both tables."
             )
-        raise WrongAnswer("a column that never changes shall become 0 in both tables.")
+        raise WrongAnswer(
+            "a column that never changes in training shall become 0 in both tables, also where a "
+            "new value differs: training has taught nothing about such a difference."
+        )
 
 
 def _same(parts, others):
@@ -183,10 +190,18 @@ def _from_one(ids, k):
     return [fold + 1 for fold in deal_folds(ids, k)]
 
 
+def _halves(ids, k):
+    return [fold + 0.5 for fold in deal_folds(ids, k)]
+
+
 def _check_folds(answer):
     ids = ["S01", "S02", "S03", "S04", "S02", "S05", "s03", "S06", "S07", "s01", "S08"]
     for k in (2, 4):
-        folds = [int(fold) for fold in answer(list(ids), k)]
+        given = list(answer(list(ids), k))
+        whole = [isinstance(fold, int | np.integer) or fold in range(k) for fold in given]
+        if any(isinstance(fold, str) for fold in given) or not all(whole):
+            raise WrongAnswer(f"a fold is a whole number, 0 to {k - 1}. You return {given}.")
+        folds = [int(fold) for fold in given]
         if len(folds) != len(ids):
             raise WrongAnswer(f"return one fold for each of the {len(ids)} rows, in their order.")
         if min(folds) < 0 or max(folds) >= k:
@@ -226,14 +241,16 @@ EXERCISES = (
         prompt=(
             "Write `scale(train, new)`: min-max scaling of two tables (arrays with one row for "
             "each student). In the training table the smallest value of each column becomes 0, "
-            "the largest 1; the new table is scaled *the same way*. A column that never changes "
-            "becomes 0. Return both scaled tables."
+            "the largest 1; the new table is scaled *the same way*, so its values may lie below 0 or "
+            "above 1. A column that never changes in training becomes 0 in both tables. Return "
+            "both scaled tables."
         ),
         hints=(
             "Which numbers does the formula need, and from which table may they come?",
             "`train.min(axis=0)` holds one number for each column. NumPy subtracts it from every "
             "row of either table.",
-            "`np.where(high > low, high - low, 1)` is never 0.",
+            "`np.where(high > low, high - low, np.inf)` is never 0, and a number divided by infinity "
+            "is 0.",
         ),
         check=_check_scale,
         reference=scale,
@@ -246,6 +263,7 @@ EXERCISES = (
             (_with_joint_range, "a leak"),
             (_whole_table, "a range of its own"),
             (_divided_by_zero, "never changes has the range 0"),
+            (_filled_with_huge, "also where a new value differs"),
             (_clipped, "cut off at 0 and 1"),
             (_standardised, "that is standardisation"),
         ),
@@ -255,8 +273,8 @@ EXERCISES = (
         title="Precision and recall",
         prompt=(
             "Write `precision_recall(y, answers)`: from the true labels `y` and the model's "
-            "`answers`, arrays of 0 and 1, return the two numbers. If the model never answers 1, "
-            "its precision shall be 0."
+            "`answers`, arrays of 0 and 1, return the two numbers, precision first. If the model never "
+            "answers 1, its precision shall be 0. (`y` always holds a 1.)"
         ),
         hints=(
             "Both have the same numerator: rows that are 1 and are called 1.",
@@ -292,14 +310,15 @@ EXERCISES = (
         check=_check_folds,
         reference=deal_folds,
         explanation=(
-            "No student is both learned from and judged, so no copy can leak. scikit-learn calls "
-            "this GroupKFold."
+            "No student is both learned from and judged, so no copy can leak. scikit-learn's "
+            "GroupKFold does something like this, and evens out rows instead of students."
         ),
         wrong=(
             (_row_by_row, "stands in two folds"),
             (_case_matters, "the same student, typed by two offices"),
             (_one_fold, "as even as possible"),
             (_from_one, "the folds are numbered 0 to"),
+            (_halves, "a fold is a whole number"),
         ),
     ),
 )

@@ -214,7 +214,8 @@ def _writers(
             save_best_only=True,
             initial_value_threshold=best_so_far,
         ),
-        keras.callbacks.TensorBoard(directory / LOGS_NAME),
+        # drawing the graph takes longer than a small training
+        keras.callbacks.TensorBoard(directory / LOGS_NAME, write_graph=False),
     ]
 
 
