@@ -241,16 +241,16 @@ EXERCISES = (
         prompt=(
             "Write `scale(train, new)`: min-max scaling of two tables (arrays with one row for "
             "each student). In the training table the smallest value of each column becomes 0, "
-            "the largest 1; the new table is scaled *the same way*, so its values may lie below 0 or "
-            "above 1. A column that never changes in training becomes 0 in both tables. Return "
+            "the largest 1; the new table is scaled *the same way*, so its values may lie below 0 "
+            "or above 1. A column that never changes in training becomes 0 in both tables. Return "
             "both scaled tables."
         ),
         hints=(
             "Which numbers does the formula need, and from which table may they come?",
             "`train.min(axis=0)` holds one number for each column. NumPy subtracts it from every "
             "row of either table.",
-            "`np.where(high > low, high - low, np.inf)` is never 0, and a number divided by infinity "
-            "is 0.",
+            "`np.where(high > low, high - low, np.inf)` is never 0, and a number divided by "
+            "infinity is 0.",
         ),
         check=_check_scale,
         reference=scale,
@@ -273,8 +273,8 @@ EXERCISES = (
         title="Precision and recall",
         prompt=(
             "Write `precision_recall(y, answers)`: from the true labels `y` and the model's "
-            "`answers`, arrays of 0 and 1, return the two numbers, precision first. If the model never "
-            "answers 1, its precision shall be 0. (`y` always holds a 1.)"
+            "`answers`, arrays of 0 and 1, return the two numbers, precision first. If the model "
+            "never answers 1, its precision shall be 0. (`y` always holds a 1.)"
         ),
         hints=(
             "Both have the same numerator: rows that are 1 and are called 1.",
