@@ -163,6 +163,28 @@ def check_array(
     return array if dtype is None else array.astype(dtype, copy=False)
 
 
+def check_column(name: str, value: Any) -> np.ndarray:
+    """Return one number a row as an array (N,), whether it came as (N,) or as (N, 1).
+
+    A network returns (N, 1). Minus targets of shape (N,) that would broadcast to (N, N).
+
+    Raises:
+        TypeError: If the values are not numbers.
+        ValueError: If there is more than one column, or a value is not finite.
+
+    Example:
+        >>> check_column("y", [[1.0], [2.0]])
+        array([1., 2.])
+    """
+    array = check_array(name, value, ndim=(1, 2))
+    if array.ndim == 2 and array.shape[1] != 1:
+        raise ValueError(
+            f"`{name}` must have one column: shape (N,) or (N, 1). "
+            f"Received: {name}.shape={array.shape}"
+        )
+    return array.ravel()
+
+
 def check_labels(name: str, value: Any) -> np.ndarray:
     """Return `value` as a one-dimensional array of the labels 0 and 1.
 

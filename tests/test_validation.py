@@ -152,6 +152,15 @@ def test_check_array_refuses(value, options, error, message):
     refuses(error, re.escape(message), validation.check_array, "x", value, **options)
 
 
+def test_check_column_makes_one_shape_of_both():
+    for value in ([1, 2], [[1], [2]]):
+        np.testing.assert_array_equal(validation.check_column("y", value), [1.0, 2.0])
+    with pytest.raises(ValueError, match=r"`y` must have one column.*y\.shape=\(1, 2\)"):
+        validation.check_column("y", [[1, 2]])
+    with pytest.raises(ValueError, match="`y` must hold finite numbers"):
+        validation.check_column("y", [np.nan])
+
+
 def test_check_same_length():
     validation.check_same_length(x=[1, 2], y=np.zeros((2, 5)))
     message = "`x` and `y` must have the same number of rows. Received: len(x)=2, len(y)=3"

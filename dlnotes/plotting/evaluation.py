@@ -16,7 +16,7 @@ from dlnotes.plotting.style import (
     set_title,
     styled,
 )
-from dlnotes.validation import check_array, check_choice, check_labels, check_same_length, received
+from dlnotes.validation import check_choice, check_column, check_labels, check_same_length, received
 
 NORMALIZATIONS = (None, "true", "pred", "all")
 
@@ -53,7 +53,7 @@ def confusion_matrix(
     """
     from sklearn import metrics
 
-    y, predicted = _column("y", y), _column("predicted", predicted)
+    y, predicted = check_column("y", y), check_column("predicted", predicted)
     check_same_length(y=y, predicted=predicted)
     class_names = check_texts("class_names", class_names)
     normalize = check_choice("normalize", normalize, NORMALIZATIONS)
@@ -109,7 +109,7 @@ def roc_curve(
     """
     from sklearn import metrics
 
-    y = check_labels("y", _column("y", y))
+    y = check_labels("y", check_column("y", y))
     if len(np.unique(y)) < 2:
         raise ValueError(f"`y` must hold both classes. {received(y=np.unique(y))}")
     if not isinstance(scores, Mapping):
@@ -121,7 +121,7 @@ def roc_curve(
     curves = {}
     for name, values in scores.items():
         argument = f"scores[{name!r}]" if name else "scores"
-        values = _column(argument, values)
+        values = check_column(argument, values)
         if len(values) != len(y):
             raise ValueError(
                 f"`{argument}` must have one score for each of the {len(y)} labels. "
@@ -238,21 +238,11 @@ def _points(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _check_pair(y: Any, predicted: Any, unit: Any) -> tuple[np.ndarray, np.ndarray, str]:
-    y, predicted = _column("y", y), _column("predicted", predicted)
+    y, predicted = check_column("y", y), check_column("predicted", predicted)
     check_same_length(y=y, predicted=predicted)
     if not isinstance(unit, str):
         raise TypeError(f"`unit` must be a text. {received(unit=unit)}")
     return y, predicted, f" ({unit})" if unit else ""
-
-
-def _column(name: str, value: Any) -> np.ndarray:
-    array = check_array(name, value, ndim=(1, 2))
-    if array.ndim == 2 and array.shape[1] != 1:
-        raise ValueError(
-            f"`{name}` must have one column: shape (N,) or (N, 1). "
-            f"Received: {name}.shape={array.shape}"
-        )
-    return array.ravel()
 
 
 def _check_classes(

@@ -11,6 +11,7 @@ import numpy as np
 from dlnotes.validation import (
     check_array,
     check_choice,
+    check_column,
     check_float,
     check_int,
     check_labels,
@@ -248,19 +249,8 @@ def worst_rows(y: Any, prediction: Any, task: str, n: int = 10) -> np.ndarray:
     return np.argsort(-row_losses(y, prediction, task), kind="stable")[:n]
 
 
-def _column(name: str, value: Any) -> np.ndarray:
-    # (N, 1) minus (N,) would broadcast to (N, N), so one shape is made of both.
-    array = check_array(name, value, ndim=(1, 2))
-    if array.ndim == 2 and array.shape[1] != 1:
-        raise ValueError(
-            f"`{name}` must have one column: shape (N,) or (N, 1). "
-            f"Received: {name}.shape={array.shape}"
-        )
-    return array.ravel()
-
-
 def _check_regression(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
-    y, prediction = _column("y", y), _column("prediction", prediction)
+    y, prediction = check_column("y", y), check_column("prediction", prediction)
     check_same_length(y=y, prediction=prediction)
     return y, prediction
 
@@ -268,7 +258,7 @@ def _check_regression(y: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
 def _check_binary(
     y: Any, probability: Any, *, name: str = "probability"
 ) -> tuple[np.ndarray, np.ndarray]:
-    y, probability = check_labels("y", _column("y", y)), _column(name, probability)
+    y, probability = check_labels("y", check_column("y", y)), check_column(name, probability)
     check_same_length(**{"y": y, name: probability})
     return y, _check_in_unit_interval(name, probability)
 
@@ -276,7 +266,7 @@ def _check_binary(
 def _check_multiclass(
     y: Any, probabilities: Any, *, name: str = "probabilities"
 ) -> tuple[np.ndarray, np.ndarray]:
-    y, probabilities = _column("y", y), check_array(name, probabilities, ndim=2)
+    y, probabilities = check_column("y", y), check_array(name, probabilities, ndim=2)
     check_same_length(**{"y": y, name: probabilities})
     if probabilities.shape[1] < 2:
         raise ValueError(
