@@ -204,6 +204,26 @@ def check_labels(name: str, value: Any) -> np.ndarray:
     return labels.astype(int)
 
 
+def check_class_numbers(name: str, value: Any, num_classes: int) -> np.ndarray:
+    """Return `value` as a one-dimensional array of class numbers, 0 to ``num_classes - 1``.
+
+    Raises:
+        TypeError: If the values are not numbers.
+        ValueError: If the array has another dimension, or holds another value.
+
+    Example:
+        >>> check_class_numbers("y", [0.0, 2.0], 3)
+        array([0, 2])
+    """
+    classes = check_array(name, value, ndim=1)
+    if not np.isin(classes, np.arange(num_classes)).all():
+        raise ValueError(
+            f"`{name}` must hold class numbers 0 to {num_classes - 1}. "
+            f"{received(**{name: np.unique(classes)})}"
+        )
+    return classes.astype(int)
+
+
 def check_rng(name: str, value: Any) -> np.random.Generator:
     """Return `value` if it is a NumPy random generator.
 

@@ -161,6 +161,15 @@ def test_check_column_makes_one_shape_of_both():
         validation.check_column("y", [np.nan])
 
 
+def test_check_class_numbers():
+    numbers = validation.check_class_numbers("y", [0.0, 2.0, 1.0], 3)
+    assert numbers.tolist() == [0, 2, 1]
+    assert numbers.dtype == int
+    for value in ([0, 3], [-1, 0], [0.5, 1]):
+        message = "`y` must hold class numbers 0 to 2. Received: y="
+        refuses(ValueError, re.escape(message), validation.check_class_numbers, "y", value, 3)
+
+
 def test_check_same_length():
     validation.check_same_length(x=[1, 2], y=np.zeros((2, 5)))
     message = "`x` and `y` must have the same number of rows. Received: len(x)=2, len(y)=3"

@@ -132,10 +132,15 @@ def _check_pairing(task, units, activation, loss):
             raise WrongAnswer("'sky' is one of three: a probability for each, adding up to 1.")
     elif (units, activation) == (8, "softmax") and loss in ("cce", "sce"):
         return  # one class for each of the eight combinations
-    elif activation == "softmax" or loss in ("cce", "sce"):
+    elif activation == "softmax":
         raise WrongAnswer(
             "'symptoms': a softmax divides one certainty among the three, but a patient may have "
             "all three, or none. These are three questions."
+        )
+    elif loss in ("cce", "sce"):
+        raise WrongAnswer(
+            f"'symptoms': {loss} takes exactly one of the classes to be true, but a patient may "
+            "have all three, or none. These are three questions."
         )
     elif (units, activation, loss) != (3, "sigmoid", "bce"):
         raise WrongAnswer("'symptoms' are three yes-or-no questions, each with its own answer.")
@@ -339,7 +344,11 @@ EXERCISES = (
             "sigmoid; this is called multi-label classification."
         ),
         wrong=(
-            (_PAIRINGS | {"symptoms": (3, "softmax", "cce")}, "all three, or none"),
+            (_PAIRINGS | {"symptoms": (3, "softmax", "cce")}, "divides one certainty"),
+            (_PAIRINGS | {"symptoms": (3, "sigmoid", "cce")}, "exactly one of the classes"),
+            ({"rain": (1, "sigmoid", "bce")}, "give a dict with the keys"),
+            (_PAIRINGS | {"rain": "sigmoid"}, "needs three things"),
+            (_PAIRINGS | {"rain": (1, "relu", "bce")}, "choose the activation"),
             (_PAIRINGS | {"rain": (1, "softmax", "cce")}, "answers 1, whatever the weather"),
             (_PAIRINGS | {"rainfall": (1, "sigmoid", "mse")}, "it can rain 30 mm"),
             (_PAIRINGS | {"sky": (3, "sigmoid", "bce")}, "clear and overcast at once"),

@@ -97,7 +97,10 @@ def _columns(values: Mapping[str, float], edges: Mapping[tuple[str, str], Any]) 
         if columns == before:
             break
     else:
-        raise ValueError("`gradients` must not hold a cycle of edges. Received: a cycle")
+        moving = [name for name in columns if columns[name] != before[name]]
+        raise ValueError(
+            f"`gradients` must not hold a cycle of edges. {received(in_or_after_it=moving)}"
+        )
     computed = {end for _, end in edges}
     for name in values:
         if name not in computed:
@@ -212,6 +215,7 @@ def _draw_node(ax: Axes, place: np.ndarray, name: str, computed: bool) -> None:
 
 
 def _number(value: float) -> str:
+    value += 0.0  # −0 becomes 0
     text = f"{value:.2g}" if abs(value) < 0.095 else f"{value:.2f}"
     return text.replace("-", "−")
 

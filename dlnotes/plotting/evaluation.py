@@ -178,10 +178,8 @@ def residuals(
         TypeError: If an argument has the wrong type.
         ValueError: If lengths differ or a value is not finite.
     """
-    from sklearn import metrics
-
     y, predicted, of_unit = _check_pair(y, predicted, unit)
-    rmse = metrics.root_mean_squared_error(y, predicted)
+    rmse = np.sqrt(np.mean((y - predicted) ** 2))
     ax = axes_or_new(ax)
     ax.axhspan(-rmse, rmse, color=COLORS[5], alpha=0.2, linewidth=0, label=f"± RMSE ({rmse:.3g})")
     ax.axhline(0, color=COLORS[6], linewidth=1.2)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dlnotes.scratch.activations import sigmoid
-from dlnotes.validation import check_array, check_float, check_int, received
+from dlnotes.validation import check_array, check_class_numbers, check_float, check_int, received
 
 
 def topological_order(output: Any) -> list[Any]:
@@ -389,8 +389,9 @@ class Tensor(Arithmetic):
 
     def sigmoid(self) -> "Tensor":
         """Return 1 / (1 + e^(−z)) of each element z."""
+        value = sigmoid(self.value)
         # 1 − σ(z) = σ(−z), but keeps its digits where σ(z) rounds to 1.
-        return self._bent(sigmoid(self.value), sigmoid(self.value) * sigmoid(-self.value))
+        return self._bent(value, value * sigmoid(-self.value))
 
     def relu(self) -> "Tensor":
         """Return max(0, z) of each element z; the slope at 0 is 0 by choice, as in TensorFlow."""
@@ -482,14 +483,10 @@ def cross_entropy(z: Tensor, y: Any) -> Tensor:
     z = Tensor.lift(z)
     check_array("z", z.value, ndim=2)
     rows, num_classes = z.shape
-    y = check_array("y", y, shape=(rows,))
-    if (y != np.round(y)).any() or y.min() < 0 or y.max() >= num_classes:
-        raise ValueError(
-            f"`y` must hold class numbers 0 to {num_classes - 1}. {received(y=np.unique(y))}"
-        )
+    y = check_class_numbers("y", check_array("y", y, shape=(rows,)), num_classes)
     z = z - z.value.max(axis=1, keepdims=True)
     log_p = z - z.exp().sum(axis=1, keepdims=True).log()
-    return -log_p[np.arange(rows), y.astype(int)].mean()
+    return -log_p[np.arange(rows), y].mean()
 
 
 def edge_gradients(nodes: Mapping[str, Any]) -> dict[tuple[str, str], float]:

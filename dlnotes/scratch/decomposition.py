@@ -177,6 +177,8 @@ def truncated_svd(matrix, k, *, rng):
     """
     matrix = _check_size("matrix", check_array("matrix", matrix, ndim=2))
     check_int("k", k, low=1, high=min(matrix.shape))
+    unit = np.max(np.abs(matrix)) or 1.0
+    matrix = matrix / unit  # so that squares neither vanish nor overflow
     values, vt = leading_eigenpairs(matrix.T @ matrix, k, rng=rng)
     values = np.sqrt(np.maximum(values, 0))
     if values[-1] <= 1e-7 * values[0]:
@@ -185,7 +187,7 @@ def truncated_svd(matrix, k, *, rng):
             f"`k` must be at most {found}, the number of singular values above 1e-7 of the "
             f"largest. {received(k=k)}"
         )
-    return matrix @ vt.T / values, values, vt
+    return matrix @ vt.T / values, unit * values, vt
 
 
 def principal_directions(x):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dlnotes.validation import check_array, check_int, check_same_length, received
+from dlnotes.validation import check_array, check_class_numbers, check_int, check_same_length
 
 
 class LeastSquares:
@@ -98,14 +98,8 @@ class SoftmaxRegression:
     def __init__(self, x: Any, y: Any, num_classes: int) -> None:
         num_classes = check_int("num_classes", num_classes, low=2)
         self.x = _with_ones(x)
-        labels = check_array("y", y, ndim=1)
-        check_same_length(x=self.x, y=labels)
-        if not np.isin(labels, np.arange(num_classes)).all():
-            raise ValueError(
-                f"`y` must hold class numbers from 0 to {num_classes - 1}. "
-                f"{received(y=np.unique(labels))}"
-            )
-        self.y = labels.astype(int)
+        self.y = check_class_numbers("y", y, num_classes)
+        check_same_length(x=self.x, y=self.y)
         self.targets = np.eye(num_classes)[self.y]  # (N, K)
         self.num_rows = len(self.x)
         self.start = np.zeros((self.x.shape[1], num_classes))

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from dlnotes.scratch.activations import sigmoid, softmax
-from dlnotes.validation import check_array, check_choice, check_float, received
+from dlnotes.validation import (
+    check_array,
+    check_choice,
+    check_class_numbers,
+    check_float,
+    received,
+)
 
 EPSILON = 1e-7  # Keras cuts probabilities to [ε, 1 − ε] before it takes a logarithm
 
@@ -360,6 +366,7 @@ def _signed(y: Any, z: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def check_binary(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions; refuse targets, or probabilities, outside [0, 1]."""
     y, prediction = check_pair(y, prediction)
     _check_unit_interval("y", y)
     if not from_logits:
@@ -368,6 +375,7 @@ def check_binary(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray
 
 
 def check_classes(y: Any, prediction: Any, from_logits: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return targets and predictions (B, K); refuse rows that are no distribution."""
     y, prediction = check_pair(y, prediction)
     check_array("prediction", prediction, ndim=2)
     _check_rows_sum_to_one("y", y)
@@ -395,10 +403,4 @@ def _check_rows_sum_to_one(name: str, values: np.ndarray) -> None:
 def _one_hot(y: Any, prediction: Any) -> np.ndarray:
     prediction = check_array("prediction", prediction, ndim=2)
     y = check_array("y", y, shape=(len(prediction),))
-    num_classes = prediction.shape[1]
-    if (y != np.round(y)).any() or y.min() < 0 or y.max() >= num_classes:
-        raise ValueError(
-            f"`y` must hold class numbers 0 to {num_classes - 1}. "
-            f"{received(y=np.unique(y).tolist())}"
-        )
-    return np.eye(num_classes)[y.astype(int)]
+    return np.eye(prediction.shape[1])[check_class_numbers("y", y, prediction.shape[1])]

@@ -1,5 +1,6 @@
 """Callbacks for ``model.fit``."""
 
+import functools
 from collections.abc import Callable
 from os import PathLike
 from typing import Any
@@ -118,7 +119,7 @@ def standard_callbacks(
     mode: str | None = None,
     patience: int = 10,
     min_delta: float = 0.0,
-    schedule: Callable[..., float] | None = None,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | Callable[..., float] | None = None,
     best_so_far: float | None = None,
     progress: bool = True,
     label: str | None = None,
@@ -145,9 +146,11 @@ def standard_callbacks(
         mode: "min" or "max", whether less or more is better; None knows the names of losses, mse,
             rmse, mae, accuracy, precision, recall, auc and r2, with or without "val_".
         patience: Epochs without improvement after which training ends, >= 1.
-        min_delta: Smallest change that `EarlyStopping` counts as improvement, >= 0.
-        schedule: From the epoch, counted from 0, and the present rate to the rate of that epoch,
-            such as `dlnotes.training.cosine_decay` returns; None keeps the optimizer's rate.
+        min_delta: Smallest change that `EarlyStopping` counts as improvement, >= 0. The checkpoint
+            counts every improvement, so it may be better than the weights that are put back.
+        schedule: The rate of each epoch, counted from 0: a Keras schedule whose steps are taken as
+            epochs, such as ``dlnotes.training.WarmupCosineDecay(0.01, 30)``, or a function of the
+            epoch and the present rate; None keeps the optimizer's rate.
         best_so_far: The watched value of the checkpoint that is in the directory, to resume.
         progress: Whether to show a live bar.
         label: Text of the bar; None takes the model's name.
@@ -158,7 +161,8 @@ def standard_callbacks(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If a number is out of range, `mode` cannot be told from the name, or the
-            directory holds a checkpoint and `best_so_far` is None.
+            directory holds a checkpoint and `best_so_far` is None, or it holds none and
+            `best_so_far` is given.
 
     Example:
         >>> [type(callback).__name__ for callback in standard_callbacks(patience=5)]
@@ -170,7 +174,7 @@ def standard_callbacks(
     min_delta = check_float("min_delta", min_delta, low=0)
     if schedule is not None and not callable(schedule):
         raise TypeError(
-            "`schedule` must be a function from the epoch to the learning rate, or None. "
+            "`schedule` must be a Keras schedule, a function of epoch and rate, or None. "
             f"{received(schedule=schedule)}"
         )
     if not isinstance(progress, bool):
@@ -178,6 +182,8 @@ def standard_callbacks(
     bar = LiveProgress(label)
     callbacks: list[keras.callbacks.Callback] = [check]
     if schedule is not None:
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            schedule = functools.partial(_rate_of_epoch, schedule)
         callbacks.append(keras.callbacks.LearningRateScheduler(schedule))
     callbacks.append(
         keras.callbacks.EarlyStopping(
@@ -194,6 +200,11 @@ def standard_callbacks(
     return [*callbacks, bar] if progress else callbacks
 
 
+def _rate_of_epoch(schedule: Callable[[int], Any], epoch: int, rate: float) -> float:
+    # the present rate does not matter: a resumed run gets the rates of one that was not interrupted
+    return float(schedule(epoch))
+
+
 def _writers(
     directory: Any, monitor: str, mode: str, best_so_far: float | None
 ) -> list[keras.callbacks.Callback]:
@@ -201,6 +212,12 @@ def _writers(
     checkpoint = directory / CHECKPOINT_NAME
     if best_so_far is not None:
         best_so_far = check_float("best_so_far", best_so_far)
+        if not checkpoint.exists():
+            raise ValueError(
+                f"`best_so_far` must be None where the directory holds no {CHECKPOINT_NAME}, or "
+                "only a model that beats it would be saved. "
+                f"{received(best_so_far=best_so_far, directory=str(directory))}"
+            )
     elif checkpoint.exists():
         raise ValueError(
             f"`directory` must not hold the {CHECKPOINT_NAME} of another run: choose another, "

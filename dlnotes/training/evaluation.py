@@ -11,6 +11,7 @@ import numpy as np
 from dlnotes.validation import (
     check_array,
     check_choice,
+    check_class_numbers,
     check_column,
     check_float,
     check_int,
@@ -273,12 +274,7 @@ def _check_multiclass(
             f"`{name}` must have a column for each of 2 classes or more. "
             f"Received: {name}.shape={probabilities.shape}"
         )
-    last = probabilities.shape[1] - 1
-    if not np.isin(y, np.arange(last + 1)).all():
-        raise ValueError(
-            f"`y` must hold whole numbers from 0 to {last}, one class for each column of `{name}`. "
-            f"{received(y=np.unique(y))}"
-        )
+    y = check_class_numbers("y", y, probabilities.shape[1])
     _check_in_unit_interval(name, probabilities)
     sums = probabilities.sum(axis=1)
     if (abs(sums - 1) > ROW_SUM_TOLERANCE).any():
@@ -286,7 +282,7 @@ def _check_multiclass(
             f"Each row of `{name}` must sum to 1. "
             f"Received: sums from {sums.min():.4g} to {sums.max():.4g}"
         )
-    return y.astype(int), probabilities
+    return y, probabilities
 
 
 def _check_in_unit_interval(name: str, values: np.ndarray) -> np.ndarray:

@@ -114,7 +114,8 @@ def test_loss_surface_draws_the_path_from_start_to_end():
 
 
 def test_loss_surface_tells_several_paths_apart():
-    paths = {"batch": np.zeros((3, 2)), "one": np.ones((4, 2)), "mini": np.full((2, 2), 0.5)}
+    steps = {"batch": 3, "one": 4, "mini": 2}
+    paths = {name: np.linspace([0, 1], [n / 4, 0], n) for name, n in steps.items()}
     ax = plotting.loss_surface(W1, W2, BOWL, path=paths)
     assert legend_texts(ax) == ["lowest loss", "start", "batch", "one", "mini"]
     ends = [line_named(ax, name) for name in paths]

@@ -13,7 +13,7 @@ def quiver_of(ax):
 
 
 def test_arrows_start_at_the_origin_and_end_at_their_vector():
-    ax = plotting.arrows(VECTORS, labels=("a", "b"), origin=(1.0, -1.0))
+    ax = plotting.arrows(VECTORS, labels=("a", "b"), origin=(1.0, -1.0), names=("east", "north"))
     drawn = quiver_of(ax)
     np.testing.assert_array_equal(drawn.XY, [[1, -1], [1, -1]])
     np.testing.assert_array_equal(np.column_stack([drawn.U, drawn.V]), VECTORS)
@@ -23,6 +23,7 @@ def test_arrows_start_at_the_origin_and_end_at_their_vector():
     ]
     np.testing.assert_array_equal([text.xy for text in ax.texts], VECTORS + np.array([1, -1]))
     assert [text.get_text() for text in ax.texts] == ["a", "b"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("east", "north")
 
 
 def test_arrows_lie_inside_the_axes_and_keep_their_proportions():

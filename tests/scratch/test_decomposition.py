@@ -67,6 +67,17 @@ def test_the_start_does_not_decide_the_result():
     np.testing.assert_allclose(first[1], second[1], atol=1e-11)
 
 
+@pytest.mark.parametrize("unit", [1e-9, 1e9])
+def test_the_unit_does_not_decide_the_result(unit):
+    matrix, expected = symmetric([4.0, 2.0, 1.0], seed=3)
+    value, vector = power_iteration(unit * matrix, rng=rng())
+    assert value == pytest.approx(4 * unit, rel=1e-12)
+    assert_same_up_to_sign(vector, expected[0])
+    values, vectors = leading_eigenpairs(unit * matrix, 2, rng=rng())
+    np.testing.assert_allclose(values, [4 * unit, 2 * unit], rtol=1e-12)
+    assert_same_up_to_sign(vectors, expected[:2])
+
+
 def test_the_zero_matrix_has_the_eigenvalue_zero():
     value, vector = power_iteration(np.zeros((3, 3)), rng=rng())
     assert value == 0
@@ -198,7 +209,17 @@ def test_a_truncated_svd_is_the_best_approximation_of_its_rank():
     assert error == pytest.approx(np.sum(np.linalg.svd(matrix)[1][3:] ** 2), rel=1e-10)
 
 
+@pytest.mark.parametrize("unit", [1e-100, 1e100])
+def test_the_unit_does_not_decide_truncated_svd(unit):
+    matrix = np.array([[2.0, 0.0], [0.0, 1.0], [0.0, 0.0]])
+    u, values, vt = truncated_svd(unit * matrix, 2, rng=rng())
+    np.testing.assert_allclose(values / unit, [2, 1], rtol=1e-9)
+    np.testing.assert_allclose(u * (values / unit) @ vt, matrix, atol=1e-9)
+
+
 def test_truncated_svd_refuses_what_squaring_loses():
+    _, values, _ = truncated_svd(np.diag([1.0, 1e-6]), 2, rng=rng())  # still found
+    np.testing.assert_allclose(values, [1, 1e-6], rtol=1e-3)
     matrix = np.array([[1.0, 1.0], [1e-9, 0.0], [0.0, 1e-9]])
     assert np.linalg.svd(matrix)[1][1] == pytest.approx(1e-9)
     with pytest.raises(ValueError, match="`k` must be at most 1, .* Received: k=2"):
@@ -290,6 +311,7 @@ def test_leading_eigenpairs_refuse():
         leading_eigenpairs,
         [
             Refusal((ROTATION, 1), given, ValueError, "`matrix` must be symmetric.*=2.0"),
+            Refusal(([[1, 1e-9], [0, 1]], 1), given, ValueError, "must be symmetric.*=1e-09"),
             Refusal((np.eye(2), 3), given, ValueError, r"`k` must be an integer in \[1, 2\]"),
             Refusal((np.eye(2), 0), given, ValueError, r"`k` must be an integer in \[1, 2\]"),
             Refusal((np.eye(2), "1"), given, TypeError, "`k` must be an integer"),

@@ -41,6 +41,8 @@ def test_least_squares_has_its_minimum_and_its_hessian():
     change = bowl.gradient(bowl.minimum + step)
     np.testing.assert_allclose(change, bowl.hessian @ step, atol=1e-12)
     assert bowl.loss(bowl.minimum) == pytest.approx(np.mean((X @ bowl.minimum - Y) ** 2))
+    shortest = LeastSquares([[1.0, 1.0]], [2.0]).minimum  # of all with the sum 2
+    np.testing.assert_allclose(shortest, [1, 1])
 
 
 def test_least_squares_gradient_of_some_rows_is_theirs_alone():
@@ -122,10 +124,8 @@ def test_softmax_refuses():
         [
             Refusal((X, LABELS, 1), {}, ValueError, "`num_classes` must be an integer >= 2"),
             Refusal((X, LABELS, 2.0), {}, TypeError, "`num_classes` must be an integer"),
-            Refusal((X, LABELS, 3), {}, ValueError, "`y` must hold class numbers from 0 to 2"),
-            Refusal(
-                (X, LABELS + 0.5, 4), {}, ValueError, "`y` must hold class numbers from 0 to 3"
-            ),
+            Refusal((X, LABELS, 3), {}, ValueError, "`y` must hold class numbers 0 to 2"),
+            Refusal((X, LABELS + 0.5, 4), {}, ValueError, "`y` must hold class numbers 0 to 3"),
             Refusal(
                 (X[:, 0], LABELS, 4), {}, ValueError, "`x` must be 2-dimensional or 3-dimensional"
             ),

@@ -298,6 +298,7 @@ def test_update_costs_refuse():
         update_costs,
         [
             Refusal((BOWL, [3, 0]), {}, ValueError, "`batch_sizes` must be an integer >= 1"),
+            Refusal((BOWL, [1.0]), {}, TypeError, "`batch_sizes` must be an integer"),
             Refusal((BOWL, []), {}, ValueError, "`batch_sizes` must not be empty"),
             Refusal((BOWL, [1]), {"rounds": 0}, ValueError, "`rounds` must be an integer >= 1"),
         ],
@@ -320,6 +321,14 @@ def test_race_counts_epochs_as_rows_seen_and_looks_every_20_rows():
     assert result.updates > 0
     assert result.updates % 20 == 0
     assert result.epochs == result.updates / 23
+
+
+@pytest.mark.parametrize(("batch_size", "result"), [(1, (0.2, 3, 3 / 23)), (23, (0.1, 9, 9))])
+def test_race_takes_the_median_where_chance_decides(monkeypatch, batch_size, result):
+    needed = iter([9.0, 1.0, 4.0, math.inf, 3.0, 2.0])
+    monkeypatch.setattr(optimizers, "_updates_to", lambda *walk: next(needed))
+    rates = [0.1, 0.2] if batch_size == 1 else [0.1]
+    assert race(BOWL, 0.0, batch_size=batch_size, epochs=1, rates=rates, rng=RNG) == result
 
 
 def test_race_that_nobody_finishes():

@@ -139,11 +139,11 @@ BINARY = [
     Refusal((Y, np.ones((5, 2))), {}, ValueError, r"`{}` must have one column.*\(5, 2\)"),
 ]
 MULTICLASS = [
-    Refusal((LABELS, PROBABILITIES * 0.9), {}, ValueError, "Each row of `{}` must sum to 1.*0.9"),
+    Refusal((LABELS, PROBABILITIES * 0.998), {}, ValueError, "Each row of `{}` must.*0.998"),
     Refusal((LABELS, PROBABILITIES * 3), {}, ValueError, UNIT),
-    Refusal((LABELS + 1, PROBABILITIES), {}, ValueError, "`y` must hold whole numbers from 0 to 2"),
-    Refusal((LABELS - 1, PROBABILITIES), {}, ValueError, "`y` must hold whole numbers from 0 to 2"),
-    Refusal((LABELS / 2, PROBABILITIES), {}, ValueError, "`y` must hold whole numbers from 0 to 2"),
+    Refusal((LABELS + 1, PROBABILITIES), {}, ValueError, "`y` must hold class numbers 0 to 2"),
+    Refusal((LABELS - 1, PROBABILITIES), {}, ValueError, "`y` must hold class numbers 0 to 2"),
+    Refusal((LABELS / 2, PROBABILITIES), {}, ValueError, "`y` must hold class numbers 0 to 2"),
     Refusal((np.eye(3), PROBABILITIES[:3]), {}, ValueError, "`y` must have one column"),
     Refusal((LABELS, LABELS), {}, ValueError, "`{}` must be 2-dimensional"),
     Refusal((LABELS * 0, np.ones((4, 1))), {}, ValueError, "`{}` must have a column for each of 2"),

@@ -180,6 +180,11 @@ def test_refusals(tmp_path):
         ({"min_delta": -1}, ValueError, "`min_delta` must be a finite number >= 0"),
         ({"schedule": 0.1}, TypeError, "`schedule` must be a function.*Received: schedule=0.1"),
         ({"best_so_far": 0.1}, ValueError, "`best_so_far` must be None without a directory"),
+        (
+            {"directory": tmp_path, "best_so_far": 0.1},
+            ValueError,
+            "`best_so_far` must be None where the directory holds no best.keras",
+        ),
         ({"directory": tmp_path, "best_so_far": "a"}, TypeError, "`best_so_far` must be a number"),
         ({"progress": 1}, TypeError, "`progress` must be True or False"),
         ({"label": 3}, TypeError, "`label` must be a text or None"),
