@@ -57,7 +57,7 @@ RULES = {
     "plotting": rule(LEVEL_0, "numpy matplotlib", "sklearn"),
     "layers": rule(LEVEL_0, "keras"),
     "models": rule(LEVEL_0 | {"layers"}, "keras"),
-    "training": rule(LEVEL_0 | {"layers"}, "keras numpy", "IPython sklearn"),
+    "training": rule(LEVEL_0 | {"layers"}, "keras numpy", "IPython sklearn tensorflow"),
     "tuning": rule(
         LEVEL_0 | {"models", "training"}, "keras keras_tuner numpy", open_to_others=True
     ),

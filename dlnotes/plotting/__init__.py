@@ -12,6 +12,7 @@ from dlnotes.plotting.boundaries import (
 )
 from dlnotes.plotting.computation import computation_graph
 from dlnotes.plotting.curves import function_curves, learning_curves, loss_curve, loss_surface
+from dlnotes.plotting.depth import layer_distributions, layer_heatmap
 from dlnotes.plotting.evaluation import (
     confusion_matrix,
     predicted_against_true,
@@ -19,8 +20,10 @@ from dlnotes.plotting.evaluation import (
     roc_curve,
 )
 from dlnotes.plotting.graphs import network_graph
+from dlnotes.plotting.histograms import histograms
 from dlnotes.plotting.images import image_grid
 from dlnotes.plotting.matrices import heatmap
+from dlnotes.plotting.panels import curve_panels
 from dlnotes.plotting.style import COLORS, MARKERS, class_colors, class_markers, style
 from dlnotes.plotting.vectors import arrows, linear_map
 
@@ -33,11 +36,15 @@ __all__ = [
     "class_markers",
     "computation_graph",
     "confusion_matrix",
+    "curve_panels",
     "decision_regions",
     "function_curves",
     "grid",
     "heatmap",
+    "histograms",
     "image_grid",
+    "layer_distributions",
+    "layer_heatmap",
     "learning_curves",
     "line",
     "linear_map",

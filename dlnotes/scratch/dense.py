@@ -54,7 +54,7 @@ class Dense:
     Args:
         num_inputs: D, >= 1.
         units: U, >= 1.
-        activation: "linear", "step", "sigmoid", "tanh", "relu" or "softmax".
+        activation: A name in `ACTIVATIONS`, such as "relu" or "softmax".
         rng: Draws the weights, uniformly between ±√(6/(D + U)) as Keras does (Glorot). The biases
             start at 0.
 

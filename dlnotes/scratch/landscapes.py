@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from dlnotes.validation import check_array, check_class_numbers, check_int, check_same_length
+from dlnotes.validation import (
+    check_array,
+    check_class_numbers,
+    check_float,
+    check_int,
+    check_rng,
+    check_same_length,
+)
 
 
 class LeastSquares:
@@ -70,6 +77,70 @@ class LeastSquares:
         return 2 * chosen.T @ (chosen @ weights - self.y[rows]) / len(chosen)
 
 
+class Quadratic:
+    """The loss ½·wᵀHw: a bowl, a valley or a saddle with its level point at 0.
+
+    Along an eigenvector of H the slope is the eigenvalue times the distance from 0: the loss rises
+    if it is positive and falls if it is negative. So H = diag(2, −2) is the saddle w₁² − w₂².
+
+    Args:
+        hessian: H, symmetric, shape (D, D).
+        noise: Standard deviation of the noise in each number of a gradient, >= 0.
+        rng: Draws the noise; not needed without.
+
+    Attributes:
+        hessian: As given.
+        num_rows: 1; there are no data.
+        start: D ones.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If `hessian` is not square and symmetric, a value is not finite, or `noise` is
+            negative.
+
+    Example:
+        >>> saddle = Quadratic([[2.0, 0.0], [0.0, -2.0]])
+        >>> saddle.loss([3.0, 1.0]), saddle.gradient(np.array([3.0, 1.0]))
+        (8.0, array([ 6., -2.]))
+    """
+
+    def __init__(
+        self, hessian: Any, noise: float = 0.0, rng: np.random.Generator | None = None
+    ) -> None:
+        self.hessian = check_array("hessian", hessian, ndim=2)
+        square = len(set(self.hessian.shape)) == 1
+        if not square or not np.allclose(self.hessian, self.hessian.T):
+            raise ValueError(
+                "`hessian` must be a square, symmetric matrix. "
+                f"Received: an array of shape {self.hessian.shape}"
+            )
+        self.noise = check_float("noise", noise, low=0)
+        self.rng = rng if rng is None and not self.noise else check_rng("rng", rng)
+        self.num_rows = 1
+        self.start = np.ones(len(self.hessian))
+
+    def loss(self, weights: Any) -> Any:
+        """Return the loss: a float for weights (D,), an array (…) for weights (…, D).
+
+        Raises:
+            ValueError: If the last axis of `weights` is not D.
+        """
+        weights = np.asarray(weights)
+        if weights.ndim == 0 or weights.shape[-1] != len(self.start):
+            raise ValueError(
+                f"`weights` must have {len(self.start)} columns. "
+                f"Received: weights.shape={weights.shape}"
+            )
+        with np.errstate(over="ignore", invalid="ignore"):
+            losses = np.sum(weights @ self.hessian * weights, axis=-1) / 2
+        return float(losses) if weights.ndim == 1 else losses
+
+    def gradient(self, weights: np.ndarray, rows: Any = None) -> np.ndarray:
+        """Return the gradient H·w, plus noise, in the shape of the weights; `rows` is not used."""
+        slope = weights @ self.hessian
+        return slope if self.rng is None else slope + self.noise * self.rng.normal(size=slope.shape)
+
+
 class SoftmaxRegression:
     """The cross-entropy of one layer of softmax units: the plainest classifier of K classes.
 
@@ -113,14 +184,14 @@ class SoftmaxRegression:
                 f"Received: weights.shape={weights.shape}"
             )
         if weights.ndim == 2:
-            log_chances = _log_softmax(self.x @ weights)
+            log_chances = log_softmax(self.x @ weights)
             return float(-log_chances[np.arange(self.num_rows), self.y].mean())
         return np.array([self.loss(point) for point in weights])
 
     def gradient(self, weights: np.ndarray, rows: Any = slice(None)) -> np.ndarray:
         """Return the gradient (D + 1, K) of the mean loss of `rows`, all rows by default."""
         chosen = self.x[rows]
-        error = np.exp(_log_softmax(chosen @ weights)) - self.targets[rows]
+        error = np.exp(log_softmax(chosen @ weights)) - self.targets[rows]
         return chosen.T @ error / len(chosen)
 
     def accuracy(self, weights: np.ndarray, x: Any, y: Any) -> float:
@@ -135,6 +206,7 @@ def _with_ones(x: Any) -> np.ndarray:
     return np.column_stack([x.reshape(len(x), -1), np.ones(len(x))])
 
 
-def _log_softmax(scores: np.ndarray) -> np.ndarray:
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the softmax over the last axis, (…, K)."""
     scores = scores - scores.max(axis=-1, keepdims=True)
     return scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True))

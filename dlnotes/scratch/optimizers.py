@@ -1,75 +1,112 @@
-"""Gradient descent: which rows a step looks at, how far it goes, what that gives and costs.
+"""Optimizers: what a step remembers of the gradients before it.
 
 An optimizer is an object with a method ``step(weights, gradient)`` that returns the new weights
-and counts its calls in ``iterations``. `descend` walks with any of them.
+and counts its calls in ``iterations``. Arguments, defaults and formulas are Keras'; where Keras and
+the paper differ, the docstring says so.
+
+Every weight is treated on its own, so an array may hold the weights of many networks: with
+weights of shape (S, P) and learning rates of shape (S, 1), each of S networks has a rate of its
+own.
 """
 
-import math
-import time
-import tracemalloc
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from dlnotes.validation import check_array, check_float, check_int, check_rng, received
+from dlnotes.validation import check_array, check_float, received
+
+Rate = float | np.ndarray | Callable[[int], Any]
 
 
-def check_batches(num_rows: Any, batch_size: Any, rng: Any) -> None:
-    """Refuse what `batches` cannot cut, as its docstring says."""
-    check_int("num_rows", num_rows, low=1)
-    check_int("batch_size", batch_size, low=1)
-    if rng is not None:
-        check_rng("rng", rng)
-
-
-def batches(
-    num_rows: int, batch_size: int, rng: np.random.Generator | None = None
-) -> list[np.ndarray]:
-    """Return one epoch's batches: every row's number exactly once, `batch_size` at a time.
-
-    Args:
-        num_rows: N, the number of rows, >= 1.
-        batch_size: B, rows in a batch, >= 1. If B does not divide N the last batch is smaller; if
-            it exceeds N there is one batch with all rows.
-        rng: Shuffles the rows; None leaves them in their order.
-
-    Returns:
-        ⌈N/B⌉ arrays of row numbers, each of shape (B,), the last one possibly shorter.
-
-    Raises:
-        TypeError: If a number is not an integer, or `rng` no generator.
-        ValueError: If a number is below 1.
-
-    Example:
-        >>> batches(5, 2)
-        [array([0, 1]), array([2, 3]), array([4])]
-    """
-    check_batches(num_rows, batch_size, rng)
-    order = np.arange(num_rows) if rng is None else rng.permutation(num_rows)
-    return [order[i : i + batch_size] for i in range(0, num_rows, batch_size)]
-
-
-def check_rate(learning_rate: Any) -> float | Callable[[int], float]:
-    """Return a learning rate > 0, or a function that gives one; refuse everything else."""
+def check_rate(learning_rate: Any) -> Rate:
+    """Return learning rates > 0, or a function that gives them; refuse everything else."""
     if callable(learning_rate):
         return learning_rate
+    if isinstance(learning_rate, np.ndarray):
+        return _check_rates("learning_rate", learning_rate, "> 0")
     return check_float("learning_rate", learning_rate, low=0, open_low=True)
 
 
-def rate_at(learning_rate: float | Callable[[int], float], iterations: int) -> float:
-    """Return the rate for the step after `iterations` steps, as a finite number >= 0."""
+def rate_at(learning_rate: Rate, iterations: int) -> float | np.ndarray:
+    """Return the rate for the step after `iterations` steps: a finite number >= 0, or several."""
     if callable(learning_rate):
-        return check_float("learning_rate(iterations)", learning_rate(iterations), low=0)
+        rate = learning_rate(iterations)
+        if isinstance(rate, np.ndarray):
+            return _check_rates("learning_rate(iterations)", rate, ">= 0")
+        return check_float("learning_rate(iterations)", rate, low=0)
     return learning_rate
 
 
-class SGD:
-    """The plain step downhill: weights − η·gradient, with η the learning rate.
+def _check_rates(name: str, rates: np.ndarray, limit: str) -> np.ndarray:
+    rates = check_array(name, rates)
+    if not (rates > 0 if limit == "> 0" else rates >= 0).all():
+        raise ValueError(f"`{name}` must hold numbers {limit}. {received(lowest=rates.min())}")
+    return rates
+
+
+def check_share(name: str, value: Any) -> float:
+    """Return `value` if it is a number in [0, 1), as a share of the past that is kept must be."""
+    return check_float(name, value, low=0, high=1, open_high=True)
+
+
+def check_size(name: str, value: Any) -> float:
+    """Return `value` if it is a finite number >= 0."""
+    return check_float(name, value, low=0)
+
+
+def check_ewma(values: Any, beta: Any, bias_correction: Any) -> tuple[np.ndarray, float]:
+    """Return the values as an array and beta as a number, or refuse what `ewma` cannot average."""
+    values = check_array("values", values)
+    if values.ndim == 0:
+        raise ValueError(f"`values` must be a sequence. {received(values=values)}")
+    if not isinstance(bias_correction, bool | np.bool_):
+        raise TypeError(
+            f"`bias_correction` must be True or False. {received(bias_correction=bias_correction)}"
+        )
+    return values, check_share("beta", beta)
+
+
+def ewma(values: Any, beta: float, bias_correction: bool = False) -> np.ndarray:
+    """Return the exponentially weighted moving average of a sequence, after each of its values.
+
+    The average starts at 0, and each value changes it: average ← β·average + (1 − β)·value. The
+    value k steps back then counts with the weight (1 − β)·βᵏ, and after t values all weights sum to
+    1 − βᵗ. Dividing by that sum, the bias correction, makes them sum to 1.
 
     Args:
-        learning_rate: η > 0, or a function from the number of updates made so far (0, 1, 2, …)
-            to η >= 0.
+        values: T values of any shape, (T, …), T >= 1, the oldest first.
+        beta: β, the share of the old average that is kept, in [0, 1). About 1/(1 − β) values count.
+        bias_correction: Whether to divide by 1 − βᵗ.
+
+    Returns:
+        The T averages, in the shape of `values`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range, or there is no value.
+
+    References:
+        D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization" (2015), section 3.
+
+    Example:
+        >>> ewma([8.0, 8.0, 8.0], 0.5), ewma([8.0, 8.0, 8.0], 0.5, bias_correction=True)
+        (array([4., 6., 7.]), array([8., 8., 8.]))
+    """
+    values, beta = check_ewma(values, beta, bias_correction)
+    averages, average = [], 0.0
+    for t, value in enumerate(values, start=1):
+        average = beta * average + (1 - beta) * value
+        averages.append(average / (1 - beta**t) if bias_correction else average)
+    return np.array(averages)
+
+
+class SGD:
+    """The plain step downhill, which remembers nothing: weights − η·gradient.
+
+    Args:
+        learning_rate: η > 0; or an array of rates that fits the weights' shape; or a function from
+            the number of updates made so far (0, 1, 2, …) to η >= 0.
 
     Attributes:
         learning_rate: As given.
@@ -96,241 +133,270 @@ class SGD:
         self.iterations = 0
 
     def step(self, weights, gradient):
-        """Return the weights after one step against the gradient, an array of their shape."""
+        """Return the weights after one step, an array of their shape."""
         rate = rate_at(self.learning_rate, self.iterations)
         self.iterations += 1
         return weights - rate * gradient
 
 
-def check_descent(
-    gradient: Any, start: Any, optimizer: Any, batch_size: Any, num_rows: Any, epochs: Any
-) -> tuple[np.ndarray, int]:
-    """Return the start as an array and the batch size as a number, or refuse an argument."""
-    if not callable(gradient):
-        raise TypeError(
-            f"`gradient` must be a function of weights and rows. {received(gradient=gradient)}"
-        )
-    if not callable(getattr(optimizer, "step", None)) or isinstance(optimizer, type):
-        raise TypeError(
-            f"`optimizer` must be an optimizer such as SGD(0.1). {received(optimizer=optimizer)}"
-        )
-    num_rows = check_int("num_rows", num_rows, low=1)
-    check_int("epochs", epochs, low=0)
-    return check_array("start", start), num_rows if batch_size is None else batch_size
+class Momentum(SGD):
+    """SGD that remembers its last move and repeats a share μ of it: a ball that rolls.
 
+    velocity ← μ·velocity − η·gradient; weights ← weights + velocity. It is Keras'
+    ``SGD(learning_rate, momentum)``. Under a constant gradient the velocity grows to
+    −η·gradient / (1 − μ), ten times the plain step for μ = 0.9.
 
-def check_step(weights: np.ndarray, gradient: Any, new: np.ndarray, update: int) -> np.ndarray:
-    """Return the new weights, or raise if the gradient or the walk has gone astray."""
-    if np.shape(gradient) != weights.shape:  # (D, 1) and (D,) would have given (D, D)
-        raise ValueError(
-            f"`gradient` must return an array of the weights' shape {weights.shape}. "
-            f"Received: an array of shape {np.shape(gradient)}"
-        )
-    if not math.isfinite(new.sum()):
-        raise FloatingPointError(
-            f"The descent diverged: at update {update} the weights became infinite or NaN. "
-            "Try a smaller learning rate, or bring the features to one scale."
-        )
-    return new
-
-
-@np.errstate(over="ignore", invalid="ignore")  # check_step tells it better
-def descend(
-    gradient: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    start: Any,
-    optimizer: Any,
-    *,
-    num_rows: int,
-    batch_size: int | None = None,
-    epochs: int,
-    rng: np.random.Generator | None = None,
-) -> np.ndarray:
-    """Walk downhill and return every point of the way.
-
-    With `batch_size` None this is batch gradient descent: one update an epoch, from all rows. With
-    1 it is stochastic, with anything between mini-batch gradient descent. An epoch has
-    ⌈num_rows / batch_size⌉ updates.
+    Where others differ: PyTorch keeps m ← μ·m + gradient and moves by −η·m. With a constant rate
+    that is the same walk; when the rate changes, Keras' velocity still holds steps of the old rate.
 
     Args:
-        gradient: Function of the weights and an array of row numbers that returns the gradient of
-            these rows' mean loss, in the shape of the weights.
-        start: The first weights, an array of any shape.
-        optimizer: An object with ``step(weights, gradient)``, such as `SGD`; it counts the updates
-            in its ``iterations``.
-        num_rows: N, the number of rows, >= 1.
-        batch_size: B, rows an update looks at, >= 1; None for all.
-        epochs: How often each row is used, >= 0.
-        rng: Shuffles the rows anew in every epoch; None keeps their order.
+        learning_rate: η, as for `SGD`.
+        momentum: μ, the share that is kept, in [0, 1); 0 gives `SGD`.
 
-    Returns:
-        The path of shape (T + 1, *start.shape) after T updates, the start included, in float64.
+    Attributes:
+        velocity: The last move, an array of the weights' shape; 0.0 before the first step.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of range, or the gradient has another shape than the weights.
-        FloatingPointError: If the weights became infinite or NaN. Growth that is still finite is
-            returned like any path.
+        ValueError: If a number is out of range.
 
     References:
-        L. Bottou, F. E. Curtis and J. Nocedal, "Optimization methods for large-scale machine
-        learning", SIAM Review 60 (2018).
+        B. T. Polyak, "Some methods of speeding up the convergence of iteration methods", USSR
+        Computational Mathematics and Mathematical Physics 4 (1964).
 
     Example:
-        >>> rows = np.array([1.0, 2.0, 6.0])
-        >>> def gradient(w, chosen):  # of the mean of (w - row)²
-        ...     return 2 * (w - rows[chosen].mean())
-        >>> descend(gradient, 0.0, SGD(0.5), num_rows=3, epochs=1)
-        array([0., 3.])
-        >>> descend(gradient, 0.0, SGD(0.5), num_rows=3, batch_size=1, epochs=1)
-        array([0., 1., 2., 6.])
+        >>> optimizer = Momentum(0.5, momentum=0.5)
+        >>> [optimizer.step(0.0, 1.0) for _ in range(3)]
+        [-0.5, -0.75, -0.875]
     """
-    weights, batch_size = check_descent(gradient, start, optimizer, batch_size, num_rows, epochs)
-    path = [weights]
-    for _ in range(epochs):
-        for rows in batches(num_rows, batch_size, rng):
-            slope = gradient(weights, rows)
-            new = optimizer.step(weights, slope)
-            weights = check_step(weights, slope, new, len(path))
-            path.append(weights)
-    return np.array(path)
+
+    def __init__(self, learning_rate, momentum=0.9):
+        super().__init__(learning_rate)
+        self.momentum = check_share("momentum", momentum)
+        self.velocity = 0.0
+
+    def step(self, weights, gradient):
+        """Return the weights after one step, an array of their shape."""
+        push = super().step(0.0, gradient)
+        self.velocity = self.momentum * self.velocity + push
+        return weights + self.velocity
 
 
-class UpdateCost(NamedTuple):
-    """What one update costs: wall time in seconds, and the most memory held in bytes."""
+class Nesterov(Momentum):
+    """Momentum that measures the slope where the ball is about to be, not where it is.
 
-    seconds: float
-    bytes: int
+    velocity ← μ·velocity − η·gradient; weights ← weights + μ·velocity − η·gradient. It is Keras'
+    ``SGD(learning_rate, momentum, nesterov=True)``.
 
-
-def update_costs(
-    landscape: Any, batch_sizes: Sequence[int], *, rounds: int = 30
-) -> list[UpdateCost]:
-    """Measure what one update of `SGD` costs, its share of shuffling and bookkeeping included.
+    Where the papers differ: they keep a point θ and take the gradient at θ + μ·velocity, ahead of
+    it. Keras keeps the point ahead: its weights are that θ + μ·velocity at every step, so the
+    gradient at the weights is the right one. Only the last point is another: ahead, instead of θ.
 
     Args:
-        landscape: Where to walk: `start`, `num_rows` and `gradient`, as `LeastSquares` has them.
-        batch_sizes: Rows an update looks at, each >= 1.
-        rounds: How often about ten updates of each size are timed, >= 1. The sizes take turns, so
-            that a slow stretch of the machine does not fall on one of them alone, and the quickest
-            round of each counts, for other programs can only make one slower.
+        learning_rate: η, as for `SGD`.
+        momentum: μ, in [0, 1); 0 gives `SGD`.
 
-    Returns:
-        One cost for each size, in their order.
-
-    Raises:
-        TypeError: If a number is not an integer.
-        ValueError: If a number is below 1, or there is no size.
-
-    Example:
-        >>> from dlnotes.scratch.landscapes import LeastSquares
-        >>> one, both = update_costs(LeastSquares([[1.0], [2.0]], [1.0, 4.0]), (1, 2))
-        >>> one.seconds > 0 and both.seconds > 0
-        True
-    """
-    sizes = [check_int("batch_sizes", size, low=1) for size in batch_sizes]
-    if not sizes:
-        raise ValueError(f"`batch_sizes` must not be empty. {received(batch_sizes=batch_sizes)}")
-    check_int("rounds", rounds, low=1)
-    rng = np.random.default_rng(0)
-    timed = [[_seconds_an_update(landscape, size, rng) for size in sizes] for _ in range(rounds)]
-    return [
-        UpdateCost(min(seconds), _peak_bytes(landscape, size))
-        for size, seconds in zip(sizes, zip(*timed, strict=True), strict=True)
-    ]
-
-
-def _seconds_an_update(landscape: Any, batch_size: int, rng: np.random.Generator) -> float:
-    num_rows = min(landscape.num_rows, 10 * batch_size)  # a whole epoch of single rows takes long
-    optimizer = SGD(1e-9)
-    walk = {"batch_size": batch_size, "epochs": math.ceil(10 * batch_size / num_rows), "rng": rng}
-    began = time.perf_counter()
-    descend(landscape.gradient, landscape.start, optimizer, num_rows=num_rows, **walk)
-    return (time.perf_counter() - began) / optimizer.iterations
-
-
-def _peak_bytes(landscape: Any, batch_size: int) -> int:
-    rows = batches(landscape.num_rows, batch_size)[0]
-    tracemalloc.start()
-    landscape.gradient(landscape.start, rows)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    return peak
-
-
-class Race(NamedTuple):
-    """How a kind of descent reached a loss at its own best rate; infinite numbers if it did not."""
-
-    rate: float
-    updates: float
-    epochs: float
-
-
-def race(
-    landscape: Any,
-    target: float,
-    *,
-    batch_size: int,
-    epochs: int,
-    rates: Sequence[float],
-    rng: np.random.Generator,
-    runs: int = 3,
-) -> Race:
-    """Let a kind of descent find its best constant rate, and say what it needs to reach a loss.
-
-    For each rate the number of updates is the median over `runs` walks from the landscape's start.
-    The loss of all rows is looked at after every update (every 20 rows for batches smaller than
-    that), and its first value at or below the target counts: generous to a walk that only passes
-    by. A walk that never gets there, or diverges, counts as infinitely many updates. What they
-    cost in seconds, `update_costs` tells.
-
-    Args:
-        landscape: Where to walk: `start`, `num_rows`, `gradient` and `loss`, as `LeastSquares` has
-            them.
-        target: The loss to reach.
-        batch_size: Rows an update looks at, >= 1.
-        epochs: When a walk is given up, >= 1.
-        rates: The learning rates to try, each > 0.
-        rng: Shuffles the rows.
-        runs: Walks for each rate, >= 1; one is enough with all rows in a batch.
+    Attributes:
+        velocity: The last move of θ, an array of the weights' shape; 0.0 before the first step.
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of range, or there is no rate.
+        ValueError: If a number is out of range.
+
+    References:
+        Y. Nesterov, "A method of solving a convex programming problem with convergence rate
+        O(1/k²)", Soviet Mathematics Doklady 27 (1983). I. Sutskever, J. Martens, G. Dahl and G.
+        Hinton, "On the importance of initialization and momentum in deep learning" (2013),
+        equations 3 and 4.
 
     Example:
-        >>> from dlnotes.scratch.landscapes import LeastSquares
-        >>> bowl = LeastSquares([[1.0], [2.0]], [1.0, 4.0])
-        >>> rng = np.random.default_rng(0)
-        >>> race(bowl, 0.5, batch_size=2, epochs=9, rates=(0.05, 0.2), rng=rng).rate
-        0.2
+        >>> optimizer = Nesterov(0.5, momentum=0.5)
+        >>> [optimizer.step(0.0, 1.0) for _ in range(3)]
+        [-0.75, -0.875, -0.9375]
     """
-    target = check_float("target", target)
-    check_int("batch_size", batch_size, low=1)
-    epochs = check_int("epochs", epochs, low=1)
-    runs = check_int("runs", runs, low=1)
-    if batch_size >= landscape.num_rows:  # nothing is left to chance
-        runs = 1
-    rates = check_array("rates", rates, ndim=1).tolist()
-    check_rng("rng", rng)
 
-    def updates_needed(rate: float) -> float:
-        walk = {"batch_size": batch_size, "epochs": epochs, "rng": rng}
-        return float(np.median([_updates_to(landscape, target, rate, walk) for _ in range(runs)]))
-
-    updates, rate = min((updates_needed(rate), rate) for rate in rates)
-    size = min(batch_size, landscape.num_rows)
-    return Race(rate, updates, updates * size / landscape.num_rows)
+    def step(self, weights, gradient):
+        """Return the weights after one step, an array of their shape."""
+        push = SGD.step(self, 0.0, gradient)
+        self.velocity = self.momentum * self.velocity + push
+        return weights + self.momentum * self.velocity + push
 
 
-def _updates_to(landscape: Any, target: float, rate: float, walk: dict[str, Any]) -> float:
-    try:
-        path = descend(
-            landscape.gradient, landscape.start, SGD(rate), num_rows=landscape.num_rows, **walk
-        )
-    except FloatingPointError:  # it diverged
-        return math.inf
-    every = max(1, min(20, landscape.num_rows) // walk["batch_size"])
-    for update in range(0, len(path), every):
-        if landscape.loss(path[update]) <= target:
-            return float(update)
-    return math.inf
+class AdaGrad(SGD):
+    """SGD that divides each weight's gradient by the root of all its squared gradients so far.
+
+    accumulator ← accumulator + gradient²; weights ← weights − η·gradient / √(accumulator + ε). A
+    weight with large or frequent gradients gets small steps, a rare one keeps large ones. The sum
+    only grows, so the steps only shrink: under gradients of constant size like 1/√t.
+
+    Where the paper differs: it starts the sum at 0, and adds the small number outside the root, to
+    its diagonal. Keras starts at 0.1, which damps the first steps, and adds ε inside.
+
+    Args:
+        learning_rate: η, as for `SGD`.
+        initial_accumulator_value: Where the sum starts, >= 0.
+        epsilon: ε >= 0, inside the root; 0 makes a weight without gradient NaN.
+
+    Attributes:
+        accumulator: The sum for each weight.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range.
+
+    References:
+        J. Duchi, E. Hazan and Y. Singer, "Adaptive subgradient methods for online learning and
+        stochastic optimization", JMLR 12 (2011), figure 1, with diagonal matrices.
+
+    Example:
+        >>> optimizer = AdaGrad(1.0, initial_accumulator_value=0.0)
+        >>> [round(float(optimizer.step(0.0, 5.0)), 4) for _ in range(4)]
+        [-1.0, -0.7071, -0.5774, -0.5]
+    """
+
+    def __init__(self, learning_rate, initial_accumulator_value=0.1, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.accumulator = check_size("initial_accumulator_value", initial_accumulator_value)
+        self.epsilon = check_size("epsilon", epsilon)
+
+    def step(self, weights, gradient):
+        """Return the weights after one step, an array of their shape."""
+        self.accumulator = self.accumulator + gradient**2
+        return super().step(weights, gradient / np.sqrt(self.accumulator + self.epsilon))
+
+
+class RMSProp(SGD):
+    """AdaGrad that forgets: instead of the sum of squared gradients, their moving average.
+
+    mean_square ← ρ·mean_square + (1 − ρ)·gradient²; weights ← weights − η·gradient /
+    √(mean_square + ε). It divides by the recent size of the gradient, so a step is about η long
+    whatever the gradient's size, and goes on being so.
+
+    The average starts at 0 and its bias is not corrected, so the first step is
+    1/√(1 − ρ) times as long, 3.2 for ρ = 0.9. Where others differ: Hinton's slide names no ε,
+    PyTorch adds it outside the root and takes ρ = 0.99.
+
+    Args:
+        learning_rate: η, as for `SGD`.
+        rho: ρ, the share of the average that is kept, in [0, 1).
+        epsilon: ε >= 0, inside the root; 0 makes a weight without gradient NaN.
+
+    Attributes:
+        mean_square: The average for each weight; 0.0 before the first step.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range.
+
+    References:
+        T. Tieleman and G. Hinton, "Lecture 6.5, rmsprop", Neural Networks for Machine Learning
+        (2012).
+
+    Example:
+        >>> optimizer = RMSProp(1.0, rho=0.5)
+        >>> [round(float(optimizer.step(0.0, 5.0)), 4) for _ in range(4)]
+        [-1.4142, -1.1547, -1.069, -1.0328]
+    """
+
+    def __init__(self, learning_rate, rho=0.9, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.rho = check_share("rho", rho)
+        self.epsilon = check_size("epsilon", epsilon)
+        self.mean_square = 0.0
+
+    def step(self, weights, gradient):
+        """Return the weights after one step, an array of their shape."""
+        self.mean_square = self.rho * self.mean_square + (1 - self.rho) * gradient**2
+        return super().step(weights, gradient / np.sqrt(self.mean_square + self.epsilon))
+
+
+class Adam(SGD):
+    """The moving average of the gradient, divided by the root of that of its square.
+
+    mean ← mean + (1 − β₁)·(gradient − mean); mean_square likewise with gradient² and β₂. After t
+    steps both are divided by 1 − βᵗ, the bias correction of `ewma`, and weights ← weights −
+    η·mean / (√mean_square + ε).
+
+    Where the paper differs: algorithm 1 adds ε to the corrected root. Keras follows the quicker
+    form at the end of the paper's section 2, η·√(1 − β₂ᵗ)/(1 − β₁ᵗ)·mean / (√mean_square + ε) with
+    the uncorrected means, so its ε weighs more in the first steps: as ε/√(1 − β₂ᵗ). It takes
+    ε = 1e-7, the paper 1e-8.
+
+    Args:
+        learning_rate: η, as for `SGD`; no step of a steady weight is much longer.
+        beta_1: β₁, share of the mean that is kept, in [0, 1).
+        beta_2: β₂, share of the mean square that is kept, in [0, 1).
+        epsilon: ε >= 0, outside the root; 0 makes a weight without gradient NaN.
+
+    Attributes:
+        mean: Moving average of the gradients, not corrected; 0.0 before the first step.
+        mean_square: That of their squares.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range.
+
+    References:
+        D. P. Kingma and J. Ba, "Adam: a method for stochastic optimization" (2015), algorithm 1
+        and section 2.
+
+    Example:
+        >>> optimizer = Adam(0.5)
+        >>> [round(float(optimizer.step(0.0, 5.0)), 4) for _ in range(3)]
+        [-0.5, -0.5, -0.5]
+    """
+
+    def __init__(self, learning_rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate)
+        self.beta_1, self.beta_2 = check_share("beta_1", beta_1), check_share("beta_2", beta_2)
+        self.epsilon = check_size("epsilon", epsilon)
+        self.mean = self.mean_square = 0.0
+
+    def step(self, weights, gradient):
+        """Return the weights after one step, an array of their shape."""
+        self.mean = self.mean + (1 - self.beta_1) * (gradient - self.mean)
+        self.mean_square = self.mean_square + (1 - self.beta_2) * (gradient**2 - self.mean_square)
+        t = self.iterations + 1
+        correction = np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+        direction = correction * self.mean / (np.sqrt(self.mean_square) + self.epsilon)
+        return super().step(weights, direction)
+
+
+class AdamW(Adam):
+    """Adam that first shrinks every weight by the same share η·λ: decoupled weight decay.
+
+    An L2 penalty inside the loss would pass through Adam's division, and weights with large
+    gradients would hardly shrink. Here the decay stays outside.
+
+    Keras shrinks the weights first and then makes Adam's step, with the gradient of the weights
+    before; algorithm 2 of the paper subtracts both at once, which is the same sum. The paper's λ is
+    multiplied by the schedule alone; Keras (and PyTorch) multiply it by the learning rate, so
+    halving the rate halves the decay.
+
+    Args:
+        learning_rate: η, as for `SGD`.
+        weight_decay: λ >= 0; a weight without gradient shrinks by 1 − η·λ a step.
+        beta_1: As for `Adam`.
+        beta_2: As for `Adam`.
+        epsilon: As for `Adam`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a number is out of range.
+
+    References:
+        I. Loshchilov and F. Hutter, "Decoupled weight decay regularization" (2019), algorithm 2.
+
+    Example:
+        >>> AdamW(0.5, weight_decay=0.1).step(np.array([8.0, 8.0]), np.array([0.0, 0.0]))
+        array([7.6, 7.6])
+    """
+
+    def __init__(self, learning_rate, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+        super().__init__(learning_rate, beta_1, beta_2, epsilon)
+        self.weight_decay = check_size("weight_decay", weight_decay)
+
+    def step(self, weights, gradient):
+        """Return the weights after one step, an array of their shape."""
+        rate = rate_at(self.learning_rate, self.iterations)
+        return super().step(weights - rate * self.weight_decay * weights, gradient)

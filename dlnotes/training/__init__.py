@@ -1,9 +1,10 @@
-"""What goes around ``model.fit``: presets, callbacks, schedules, live progress, evaluation.
+"""What goes around ``model.fit``: presets, callbacks, schedules, probes, progress, evaluation.
 
 What needs Keras is loaded when it is first asked for; the rest works without.
 """
 
-from typing import Any
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from dlnotes.training.evaluation import (
     BinaryScores,
@@ -16,44 +17,55 @@ from dlnotes.training.evaluation import (
     worst_rows,
 )
 from dlnotes.training.progress import LiveBar, track
-from dlnotes.training.schedules import cosine_decay, exponential_decay, step_decay
+
+if TYPE_CHECKING:
+    from dlnotes.training.callbacks import LiveProgress, MonitorCheck, standard_callbacks
+    from dlnotes.training.lr_finder import RangeTest, find_learning_rate
+    from dlnotes.training.presets import compile_for
+    from dlnotes.training.probes import ActivationProbe, GradientProbe
+    from dlnotes.training.schedules import (
+        ExponentialDecay,
+        OneCycle,
+        PiecewiseConstantDecay,
+        WarmupCosineDecay,
+    )
 
 __all__ = [
+    "ActivationProbe",
     "BinaryScores",
+    "ExponentialDecay",
+    "GradientProbe",
     "LiveBar",
     "LiveProgress",
     "MonitorCheck",
     "MulticlassScores",
+    "OneCycle",
+    "PiecewiseConstantDecay",
+    "RangeTest",
     "RegressionScores",
+    "WarmupCosineDecay",
     "compile_for",
-    "cosine_decay",
     "evaluate_binary",
     "evaluate_multiclass",
     "evaluate_regression",
-    "exponential_decay",
+    "find_learning_rate",
     "row_losses",
     "standard_callbacks",
-    "step_decay",
     "track",
     "worst_rows",
 ]
 
+WITH_KERAS = {
+    "callbacks": ("LiveProgress", "MonitorCheck", "standard_callbacks"),
+    "lr_finder": ("RangeTest", "find_learning_rate"),
+    "presets": ("compile_for",),
+    "probes": ("ActivationProbe", "GradientProbe"),
+    "schedules": ("ExponentialDecay", "OneCycle", "PiecewiseConstantDecay", "WarmupCosineDecay"),
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name == "LiveProgress":
-        from dlnotes.training.callbacks import LiveProgress
-
-        return LiveProgress
-    if name == "MonitorCheck":
-        from dlnotes.training.callbacks import MonitorCheck
-
-        return MonitorCheck
-    if name == "standard_callbacks":
-        from dlnotes.training.callbacks import standard_callbacks
-
-        return standard_callbacks
-    if name == "compile_for":
-        from dlnotes.training.presets import compile_for
-
-        return compile_for
+    for module, names in WITH_KERAS.items():
+        if name in names:
+            return getattr(importlib.import_module(f"dlnotes.training.{module}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """Callbacks for ``model.fit``."""
 
+import functools
 from collections.abc import Callable
 from os import PathLike
 from typing import Any
@@ -118,7 +119,7 @@ def standard_callbacks(
     mode: str | None = None,
     patience: int = 10,
     min_delta: float = 0.0,
-    schedule: Callable[..., float] | None = None,
+    schedule: keras.optimizers.schedules.LearningRateSchedule | Callable[..., float] | None = None,
     best_so_far: float | None = None,
     progress: bool = True,
     label: str | None = None,
@@ -147,8 +148,9 @@ def standard_callbacks(
         patience: Epochs without improvement after which training ends, >= 1.
         min_delta: Smallest change that `EarlyStopping` counts as improvement, >= 0. The checkpoint
             counts every improvement, so it may be better than the weights that are put back.
-        schedule: From the epoch, counted from 0, and the present rate to the rate of that epoch,
-            such as `dlnotes.training.cosine_decay` returns; None keeps the optimizer's rate.
+        schedule: The rate of each epoch, counted from 0: a Keras schedule whose steps are taken as
+            epochs, such as ``dlnotes.training.WarmupCosineDecay(0.01, 30)``, or a function of the
+            epoch and the present rate; None keeps the optimizer's rate.
         best_so_far: The watched value of the checkpoint that is in the directory, to resume.
         progress: Whether to show a live bar.
         label: Text of the bar; None takes the model's name.
@@ -172,7 +174,7 @@ def standard_callbacks(
     min_delta = check_float("min_delta", min_delta, low=0)
     if schedule is not None and not callable(schedule):
         raise TypeError(
-            "`schedule` must be a function from the epoch to the learning rate, or None. "
+            "`schedule` must be a Keras schedule, a function of epoch and rate, or None. "
             f"{received(schedule=schedule)}"
         )
     if not isinstance(progress, bool):
@@ -180,6 +182,8 @@ def standard_callbacks(
     bar = LiveProgress(label)
     callbacks: list[keras.callbacks.Callback] = [check]
     if schedule is not None:
+        if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+            schedule = functools.partial(_rate_of_epoch, schedule)
         callbacks.append(keras.callbacks.LearningRateScheduler(schedule))
     callbacks.append(
         keras.callbacks.EarlyStopping(
@@ -194,6 +198,11 @@ def standard_callbacks(
             f"{received(best_so_far=best_so_far)}"
         )
     return [*callbacks, bar] if progress else callbacks
+
+
+def _rate_of_epoch(schedule: Callable[[int], Any], epoch: int, rate: float) -> float:
+    # the present rate does not matter: a resumed run gets the rates of one that was not interrupted
+    return float(schedule(epoch))
 
 
 def _writers(

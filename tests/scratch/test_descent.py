@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlnotes import runtime, scratch
-from dlnotes.scratch import SGD, LeastSquares, batches, descend, optimizers, race, update_costs
+from dlnotes.scratch import SGD, LeastSquares, batches, descend, descent, race, update_costs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(23, 3))
@@ -20,7 +20,7 @@ def walk(rate=0.1, **options):
     return descend(BOWL.gradient, np.ones(3), SGD(rate), **{"num_rows": 23, **options})
 
 
-@pytest.mark.parametrize("thing", [batches, SGD, descend, update_costs, race])
+@pytest.mark.parametrize("thing", [batches, descend, update_costs, race])
 def test_docstrings(thing):
     check_docstring(thing)
 
@@ -58,40 +58,6 @@ def test_batches_refuse():
             Refusal((3, 1, 5), {}, TypeError, "`rng` must be a numpy.random.Generator"),
         ],
     )
-
-
-# === SGD ===
-
-
-def test_sgd_steps_against_the_gradient_and_counts():
-    optimizer, weights = SGD(0.5), np.array([1.0, -1.0])
-    np.testing.assert_array_equal(optimizer.step(weights, np.array([2.0, 4.0])), [0.0, -3.0])
-    np.testing.assert_array_equal(weights, [1.0, -1.0])
-    assert optimizer.iterations == 1
-
-
-def test_sgd_asks_a_schedule_for_the_rate_of_each_step():
-    asked = []
-    optimizer = SGD(lambda t: asked.append(t) or 1 / (t + 1))
-    weights = np.array([0.0])
-    for _ in range(3):
-        weights = optimizer.step(weights, np.array([6.0]))
-    assert asked == [0, 1, 2]
-    np.testing.assert_allclose(weights, -6 * (1 + 1 / 2 + 1 / 3))
-
-
-def test_sgd_refuses():
-    check_refusals(
-        SGD,
-        [
-            Refusal((0,), {}, ValueError, "`learning_rate` must be a finite number > 0"),
-            Refusal((np.nan,), {}, ValueError, "`learning_rate` must be a finite number > 0"),
-            Refusal(("fast",), {}, TypeError, "`learning_rate` must be a number"),
-        ],
-    )
-    for rate in (-1.0, np.inf):
-        with pytest.raises(ValueError, match=r"`learning_rate\(iterations\)` must be a finite"):
-            SGD(lambda t, rate=rate: rate).step(np.zeros(1), np.zeros(1))
 
 
 # === descend ===
@@ -275,7 +241,7 @@ def test_update_costs_take_turns_and_keep_the_quickest_round(monkeypatch):
         asked.append(size)
         return next(seconds)
 
-    monkeypatch.setattr(optimizers, "_seconds_an_update", timed)
+    monkeypatch.setattr(descent, "_seconds_an_update", timed)
     costs = update_costs(BOWL, [2, 23], rounds=3)
     assert asked == [2, 23] * 3
     assert [cost.seconds for cost in costs] == [3.0, 10.0]
@@ -285,9 +251,9 @@ def test_update_costs_take_turns_and_keep_the_quickest_round(monkeypatch):
 def test_update_costs_divide_by_the_updates_made(monkeypatch, size):
     clock, made = iter([100.0, 160.0]), []
     bowl = LeastSquares(X, Y)
-    monkeypatch.setattr(optimizers.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(descent.time, "perf_counter", lambda: next(clock))
     monkeypatch.setattr(bowl, "gradient", lambda w, rows: made.append(len(rows)) or 0 * w)
-    measured = optimizers._seconds_an_update(bowl, size, np.random.default_rng(0))
+    measured = descent._seconds_an_update(bowl, size, np.random.default_rng(0))
     assert measured == 60.0 / len(made)
     assert len(made) >= 10
     assert max(made) == min(size, 23)
@@ -326,7 +292,7 @@ def test_race_counts_epochs_as_rows_seen_and_looks_every_20_rows():
 @pytest.mark.parametrize(("batch_size", "result"), [(1, (0.2, 3, 3 / 23)), (23, (0.1, 9, 9))])
 def test_race_takes_the_median_where_chance_decides(monkeypatch, batch_size, result):
     needed = iter([9.0, 1.0, 4.0, math.inf, 3.0, 2.0])
-    monkeypatch.setattr(optimizers, "_updates_to", lambda *walk: next(needed))
+    monkeypatch.setattr(descent, "_updates_to", lambda *walk: next(needed))
     rates = [0.1, 0.2] if batch_size == 1 else [0.1]
     assert race(BOWL, 0.0, batch_size=batch_size, epochs=1, rates=rates, rng=RNG) == result
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dlnotes.scratch import (
     LeastSquares,
+    Quadratic,
     SoftmaxRegression,
     numerical_gradient,
     sparse_categorical_cross_entropy,
@@ -134,3 +135,37 @@ def test_softmax_refuses():
     )
     with pytest.raises(ValueError, match=r"`weights` must end in the shape \(4, 4\)"):
         SoftmaxRegression(X, LABELS, 4).loss(np.zeros((3, 4)))
+
+
+# === Quadratic ===
+
+
+def test_quadratic_has_the_loss_gradient_and_noise_of_its_hessian():
+    check_docstring(Quadratic)
+    hessian = np.array([[2.0, 0.5], [0.5, -1.0]])
+    saddle = Quadratic(hessian)
+    w = np.array([[1.0, 2.0], [3.0, -1.0]])
+    np.testing.assert_allclose(saddle.loss(w), [0.5 * row @ hessian @ row for row in w])
+    for row in w:
+        np.testing.assert_allclose(
+            saddle.gradient(row), numerical_gradient(saddle.loss, row), atol=1e-6
+        )
+    noisy = Quadratic(hessian, noise=3.0, rng=np.random.default_rng(0))
+    errors = noisy.gradient(np.tile(w[0], (5000, 1))) - saddle.gradient(w[0])
+    np.testing.assert_allclose(errors.mean(axis=0), 0, atol=0.2)
+    np.testing.assert_allclose(errors.std(axis=0), 3, atol=0.15)
+
+
+def test_quadratic_refuses():
+    check_refusals(
+        Quadratic,
+        [
+            Refusal(([1.0],), {}, ValueError, "`hessian` must be 2-dimensional"),
+            Refusal(([[1.0, 2.0]],), {}, ValueError, "`hessian` must be a square"),
+            Refusal(([[1.0, 2.0], [0.0, 1.0]],), {}, ValueError, "`hessian` must be a square"),
+            Refusal(([[1.0]],), {"noise": -1}, ValueError, "`noise` must be"),
+            Refusal(([[1.0]],), {"noise": 1}, TypeError, "`rng` must be a numpy"),
+        ],
+    )
+    with pytest.raises(ValueError, match="`weights` must have 2 columns"):
+        Quadratic(np.eye(2)).loss([1.0])

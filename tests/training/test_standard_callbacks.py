@@ -5,12 +5,11 @@ import pytest
 from contracts import Refusal, check_docstring, check_refusals
 
 from dlnotes.runtime import quiet_start
-from dlnotes.training import step_decay
 
 with quiet_start():
     import keras
 
-    from dlnotes.training import MonitorCheck, standard_callbacks
+    from dlnotes.training import ExponentialDecay, MonitorCheck, standard_callbacks
 
 ONE = np.ones((1, 1), dtype="float32")
 # Training pulls the only weight from 0 to 10; the validation loss is lowest on the way, at 3.
@@ -46,7 +45,7 @@ def kinds(callbacks):
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("runs") / "first"
     model = walker()
-    schedule = step_decay(0.04, factor=0.9, every=2)
+    schedule = ExponentialDecay(0.04, 2, 0.9, staircase=True)
     callbacks = standard_callbacks(directory, patience=2, schedule=schedule)
     history = walk(model, callbacks)
     return directory, model, history, schedule, callbacks
@@ -91,7 +90,7 @@ def test_the_checkpoint_is_the_best_model_and_loads_in_safe_mode(run):
 
 def test_rates_of_the_schedule_arrive_in_the_optimizer(run):
     _, model, history, schedule, _ = run
-    rates = [schedule(epoch) for epoch in range(len(history["loss"]))]
+    rates = [float(schedule(epoch)) for epoch in range(len(history["loss"]))]
     assert rates[0] != rates[-1]
     np.testing.assert_allclose(history["learning_rate"], rates, rtol=1e-6)
     assert float(model.optimizer.learning_rate) == pytest.approx(rates[-1])
@@ -178,7 +177,11 @@ def test_refusals(tmp_path):
         ({"patience": 0}, ValueError, "`patience` must be an integer >= 1"),
         ({"patience": 2.0}, TypeError, "`patience` must be an integer"),
         ({"min_delta": -1}, ValueError, "`min_delta` must be a finite number >= 0"),
-        ({"schedule": 0.1}, TypeError, "`schedule` must be a function.*Received: schedule=0.1"),
+        (
+            {"schedule": 0.1},
+            TypeError,
+            "`schedule` must be a Keras schedule, a func.*Received: schedule=0.1",
+        ),
         ({"best_so_far": 0.1}, ValueError, "`best_so_far` must be None without a directory"),
         (
             {"directory": tmp_path, "best_so_far": 0.1},
