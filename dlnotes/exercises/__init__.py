@@ -11,6 +11,11 @@ MODULES = {
     "04": "backpropagation",
     "05": "gradient_descent",
     "06": "workflow",
+    "07": "activations",
+    "08": "initialization",
+    "09": "normalization",
+    "10": "optimizers",
+    "11": "regularization",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

@@ -39,7 +39,7 @@ from dlnotes.scratch.autodiff import (
     topological_order,
     unbroadcast,
 )
-from dlnotes.scratch.bends import BentNetworks, Trained, bend_costs, dead_units, share_a_sign
+from dlnotes.scratch.bends import bend_costs, dead_units, share_a_sign
 from dlnotes.scratch.clipping import (
     clip_by_global_norm,
     clip_by_norm,
@@ -145,7 +145,6 @@ __all__ = [
     "Adam",
     "AdamW",
     "BatchNormalization",
-    "BentNetworks",
     "BestWalk",
     "CuredRun",
     "Dense",
@@ -165,7 +164,6 @@ __all__ = [
     "Scalar",
     "SoftmaxRegression",
     "Tensor",
-    "Trained",
     "TunedNetworks",
     "UpdateCost",
     "batches",

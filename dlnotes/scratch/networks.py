@@ -54,6 +54,19 @@ class Gradients(NamedTuple):
         return [*self.weights, *self.biases, *self.others]
 
 
+class Steps(NamedTuple):
+    """What `Networks.try_steps` found for steps −η·g along the gradient g.
+
+    `shares` tells how much of the promised fall η·‖g‖² of the loss comes true, (E, …C): 1 is all
+    of it, below 0 the loss grows. `changes` is the change of the gradient, ‖g′ − g‖/‖g‖, (E, …C),
+    and `lengths` is ‖g‖, C; so a step is η·‖g‖ long.
+    """
+
+    shares: np.ndarray
+    changes: np.ndarray
+    lengths: np.ndarray
+
+
 class Networks:
     """S classifiers of one shape, each with weights of its own, computed all at once.
 
@@ -351,7 +364,7 @@ class Networks:
             history.append(np.mean(losses, axis=0))
         return np.array(history).reshape(epochs, *self.diverged.shape)
 
-    def try_steps(self, x: Any, y: Any, rates: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    def try_steps(self, x: Any, y: Any, rates: Sequence[float]) -> Steps:
         """Try steps of several lengths along the gradient from here, and come back each time.
 
         On a straight slope with the gradient g, a step −η·g lowers the loss by η·‖g‖². The noise,
@@ -363,8 +376,7 @@ class Networks:
             rates: The E learning rates η to try, > 0.
 
         Returns:
-            The share of that fall which comes true, (E, …C): 1 is all of it, and below 0 the loss
-            grows. And the change of the gradient, ‖g′ − g‖/‖g‖, (E, …C).
+            The share of that fall which comes true, the change of the gradient, and ‖g‖.
 
         Raises:
             TypeError: If an argument has the wrong type.
@@ -387,7 +399,7 @@ class Networks:
             changes.append(np.sqrt(moved / squares))
         for array, old in zip(self.parameters, kept, strict=True):
             array[:] = old
-        return np.array(shares), np.array(changes)
+        return Steps(np.array(shares), np.array(changes), np.sqrt(squares))
 
     @property
     def _axis(self) -> int:

@@ -104,6 +104,9 @@ def ewma(values: Any, beta: float, bias_correction: bool = False) -> np.ndarray:
 class SGD:
     """The plain step downhill, which remembers nothing: weights − η·gradient.
 
+    An optimizer is for one walk: `iterations`, and what its subclasses remember, go on counting in
+    a second one.
+
     Args:
         learning_rate: η > 0; or an array of rates that fits the weights' shape; or a function from
             the number of updates made so far (0, 1, 2, …) to η >= 0.

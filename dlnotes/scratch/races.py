@@ -71,7 +71,7 @@ def follow(
 
     Args:
         optimizer: An object with ``step(weights, gradient)``.
-        landscape: An object with ``gradient(weights)``.
+        landscape: An object with ``gradient(weights)``, an array of the weights' shape.
         start: The first weights, of any shape that the landscape takes: a row a walk, for instance.
         num_steps: T >= 0.
         every: Keep the start and every so many-th point after it, >= 1; all by default.
@@ -82,7 +82,7 @@ def follow(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a number is out of range.
+        ValueError: If a number is out of range, or the gradient has another shape than the weights.
 
     Example:
         >>> from dlnotes.scratch.landscapes import Quadratic
@@ -97,7 +97,13 @@ def follow(
     weights = check_array("start", start)
     path = [weights]
     for step in range(1, num_steps + 1):
-        weights = optimizer.step(weights, landscape.gradient(weights))
+        gradient = landscape.gradient(weights)
+        if np.shape(gradient) != weights.shape:  # (D, 1) and (D,) would have given (D, D)
+            raise ValueError(
+                f"`gradient` must return an array of the weights' shape {weights.shape}. "
+                f"Received: an array of shape {np.shape(gradient)}"
+            )
+        weights = optimizer.step(weights, gradient)
         if step % every == 0:
             path.append(weights)
     return np.array(path)
@@ -107,12 +113,14 @@ class BestWalk(NamedTuple):
     """How an optimizer walked at its own best rate.
 
     `steps` is the median over S starts, infinite if most never arrived; `path` holds their walks
-    at that rate, (T + 1, S, D).
+    at that rate, (T + 1, S, D). `at_edge` says that no smaller, or no larger, rate was tried: the
+    best one may lie beyond.
     """
 
     steps: float
     rate: float
     path: np.ndarray
+    at_edge: bool
 
 
 @np.errstate(over="ignore", invalid="ignore")
@@ -128,7 +136,7 @@ def best_walk(
     """Find the rate at which an optimizer needs the fewest steps to the point 0.
 
     A walk has arrived when it is nearer than `distance` and stays there to the last step: nearness
-    in passing does not count. Of several rates with the same median the first is taken.
+    in passing does not count. Of several rates with the same median the smallest is taken.
 
     Args:
         kind: Makes an optimizer from learning rates, such as `Adam`.
@@ -159,9 +167,10 @@ def best_walk(
     arrivals = np.where(far[-1], math.inf, num_steps + 1 - far[::-1].argmax(axis=0))
     arrivals[~far.any(axis=0)] = 0
     medians = np.median(arrivals.reshape(len(rates), -1), axis=1)
-    best = int(medians.argmin())
+    best = int(np.lexsort((rates, medians))[0])  # of equal medians the smallest rate
     paths = paths.reshape(num_steps + 1, len(rates), *starts.shape)
-    return BestWalk(float(medians[best]), float(rates[best]), paths[:, best])
+    at_edge = bool(rates[best] in (rates.min(), rates.max()))
+    return BestWalk(float(medians[best]), float(rates[best]), paths[:, best], at_edge)
 
 
 class RateRace(NamedTuple):
@@ -194,7 +203,7 @@ def race_at_best_rate(
 
     Tuning: at each rate `runs` networks start from weights of their own, all at the same time; the
     first rate at which more than half of them have reached the target is chosen (of several the
-    lowest), and tuning stops. Then come as many fresh runs at that rate, with new weights and new
+    smallest), and tuning stops. Then come as many fresh runs at that rate, with new weights and new
     batches. The validation loss is looked at every fifth step.
 
     Args:
@@ -245,7 +254,7 @@ def race_at_best_rate(
     else:
         never = np.full(runs, math.inf)
         return RateRace(math.nan, spent, never, np.full((runs, 1), math.nan))
-    rate = float(rates[chosen.argmax()])
+    rate = float(rates[chosen].min())
     fresh = np.array(list(losses(np.full(runs, rate)))).T  # (runs, checks)
     reached = fresh <= target
     steps = np.where(reached.any(axis=1), EVERY * reached.argmax(axis=1), math.inf)
@@ -253,10 +262,14 @@ def race_at_best_rate(
 
 
 class TunedNetworks(NamedTuple):
-    """Networks trained at the rate with the lowest median validation loss, weights (runs, P)."""
+    """Networks trained at the rate with the lowest median validation loss, weights (runs, P).
+
+    Finding that rate cost `tuning_updates` updates.
+    """
 
     rate: float
     weights: np.ndarray
+    tuning_updates: int
 
 
 def train_at_best_rate(
@@ -274,8 +287,8 @@ def train_at_best_rate(
     """Train networks for a number of steps at the rate that `runs` others found best.
 
     The rate of a step is one of `rates` times the schedule. At each rate `runs` networks are
-    trained; the rate with the lowest median validation loss at the end is kept, and as many fresh
-    networks are trained with it.
+    trained; the rate with the lowest median validation loss at the end is kept (of several the
+    smallest), and as many fresh networks are trained with it.
 
     Args:
         kind: Makes an optimizer from learning rates or a function of the step, such as `Adam`.
@@ -291,6 +304,7 @@ def train_at_best_rate(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If a number is out of range, there is no rate, or the two landscapes differ.
+        FloatingPointError: If at every rate most networks diverged.
 
     Example:
         >>> from dlnotes.scratch.optimizers import SGD
@@ -312,8 +326,13 @@ def train_at_best_rate(
 
     losses = validation.loss(train(np.repeat(rates, runs))).reshape(-1, runs)
     losses = np.where(np.isfinite(losses), losses, math.inf)
-    rate = float(rates[np.median(losses, axis=1).argmin()])
-    return TunedNetworks(rate, train(np.full(runs, rate)))
+    medians = np.median(losses, axis=1)
+    if np.isinf(medians).all():
+        raise FloatingPointError(
+            f"Every training diverged. Try smaller learning rates. {received(rates=rates.tolist())}"
+        )
+    rate = float(rates[medians == medians.min()].min())
+    return TunedNetworks(rate, train(np.full(runs, rate)), losses.size * num_steps)
 
 
 def _check_twins(landscape: NetworkLoss, validation: NetworkLoss) -> None:

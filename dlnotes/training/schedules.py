@@ -193,9 +193,9 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
     - down, back to `low` at s = 2U;
     - fade, from there to `final` at s = T, where it stays.
 
-    The high rates in the middle keep training out of narrow minima; the last steps settle. In the
-    paper the momentum runs the other way, from 0.95 to 0.85 and back; a Keras schedule sets the
-    rate alone. Keras has no such schedule.
+    Smith supposes that the high rates in the middle keep training out of narrow minima; the last
+    steps settle. In the paper the momentum runs the other way, from 0.95 to 0.85 and back; a Keras
+    schedule sets the rate alone. Keras has no such schedule.
 
     Args:
         peak: The highest rate, > 0; a learning-rate finder suggests it.

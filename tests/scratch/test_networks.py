@@ -6,12 +6,15 @@ from contracts import Refusal, check_docstring, check_refusals
 
 from dlnotes import runtime
 from dlnotes.scratch import (
+    MLP,
+    Activation,
     Networks,
     clip_by_global_norm,
     glorot_normal,
     he_normal,
     initializers,
     numerical_gradient,
+    sparse_categorical_cross_entropy,
     train_at_rates,
     tune_rate,
 )
@@ -85,6 +88,53 @@ def test_gradients_equal_finite_differences(skip):
     np.testing.assert_allclose(networks.gradients(X, Y).weights[1], numerical, atol=1e-8)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "swish"])
+@pytest.mark.parametrize("gate", ["sigmoid", "tanh"])
+def test_gated_gradients_equal_finite_differences(activation, gate):
+    networks = BUILD(activation, gate=gate, copies=2, rng=np.random.default_rng(1))
+    found = networks.gradients(X, Y)
+    assert len(found.slopes) == len(networks.parameters) == 12
+    for array, slope in zip(networks.parameters, found.slopes, strict=True):
+        assert slope.shape == array.shape
+        for index in [(0, 0, 0), (1, -1, -1)]:
+            kept, losses = array[index], []
+            for step in (1e-6, -1e-6):
+                array[index] = kept + step
+                losses.append(networks.gradients(X, Y).losses[index[0]])
+            array[index] = kept
+            assert slope[index] == pytest.approx((losses[0] - losses[1]) / 2e-6, abs=1e-7)
+
+
+def test_an_open_gate_gives_the_bend_and_a_closed_one_the_input():
+    plain = build()
+    for height in (1.0, 0.0):
+        gate = Activation(lambda z, h=height: np.full_like(z, h), np.zeros_like)
+        gated = BUILD("tanh", gate=gate, copies=2, rng=np.random.default_rng(2))
+        gated.weights, gated.biases = plain.weights, plain.biases
+        first, second = gated.forward(X)[:2]
+        wanted = plain.forward(X)[1].a if height else first.a
+        np.testing.assert_allclose(second.a, wanted, atol=1e-15)
+
+
+def test_gates_start_nearly_closed_and_differ_from_copy_to_copy():
+    networks = BUILD("tanh", gate="sigmoid", rng=np.random.default_rng(1))
+    assert [g.shape for g in networks.gate_weights] == [(5, 5, 5)] * 2
+    assert all((c == -1).all() for c in networks.gate_biases)
+    assert not np.allclose(networks.gate_weights[0][0], networks.gate_weights[0][1])
+    assert not np.allclose(networks.gate_weights[0][0], networks.weights[1][0])
+
+
+def test_forward_and_loss_are_those_of_the_multilayer_perceptron():
+    networks = Networks((4, 5, 3), "relu", copies=2, rng=np.random.default_rng(1))
+    mlp = MLP((4, 5, 3), ("relu", "softmax"), rng=np.random.default_rng(2))
+    for k, layer in enumerate(mlp.layers):
+        layer.weights, layer.bias = networks.weights[k][1], networks.biases[k][1, 0]
+    np.testing.assert_allclose(networks.forward(X)[-1].z[1], mlp.forward(X)[-1].z, atol=1e-12)
+    loss = sparse_categorical_cross_entropy(Y, mlp.predict(X))
+    assert networks.gradients(X, Y).losses[1] == pytest.approx(loss, abs=1e-12)
+    assert networks.accuracy(X, Y)[1] == np.mean(mlp.predict(X).argmax(axis=1) == Y)
+
+
 def test_z_gradients_are_those_of_the_biases_row_by_row():
     found = build().gradients(X, Y)
     for z, bias in zip(found.z, found.biases, strict=True):
@@ -132,6 +182,26 @@ def test_a_diverged_network_becomes_zeros_and_gets_no_row_right():
     assert accuracy[0] == np.mean(networks.forward(X)[-1].z[0].argmax(axis=1) == Y)
 
 
+def test_a_diverged_network_stays_so_when_a_calm_rate_follows():
+    wild, calm = build("linear", copies=3), build("linear", copies=3)
+    options = {"epochs": 3, "batch_size": 3}
+    for networks, rate in ((wild, [0.1, 1e9, 0.2]), (calm, [0.1, 0.1, 0.2])):
+        networks.fit(X, Y, rate=rate, rng=np.random.default_rng(0), **options)
+    assert wild.diverged.tolist() == [False, True, False]
+    wild = wild.repeat(2).take(1)  # the mark survives a copy
+    later, expected = (
+        networks.fit(X, Y, rate=0.05, rng=np.random.default_rng(1), **options)
+        for networks in (wild, calm)
+    )
+    assert wild.diverged.tolist() == [False, True, False]
+    assert np.isnan(later[:, 1]).all()
+    assert not any(array[1].any() for array in wild.parameters)
+    assert wild.accuracy(X, Y)[1] == 0
+    np.testing.assert_array_equal(later[:, [0, 2]], expected[:, [0, 2]])
+    for ours, theirs in zip(wild.parameters, calm.parameters, strict=True):
+        np.testing.assert_array_equal(ours[[0, 2]], theirs[[0, 2]])
+
+
 def test_copies_differ_and_repeat_keeps_their_order():
     networks = build(copies=3)
     assert not np.allclose(networks.weights[1][0], networks.weights[1][1])
@@ -160,6 +230,8 @@ def test_train_at_rates_is_fit_for_each_rate():
     options = {"epochs": 4, "batch_size": 3}
     run = train_at_rates(networks, X, Y, rates=(0.1, 0.7), rng=np.random.default_rng(5), **options)
     assert run.losses.shape == (4, 2, 3)
+    for ours, kept in zip(networks.parameters, build(copies=3).parameters, strict=True):
+        np.testing.assert_array_equal(ours, kept)  # the start stays as it was
     networks.fit(X, Y, rate=0.7, rng=np.random.default_rng(5), **options)
     np.testing.assert_allclose(run.networks.weights[1][1], networks.weights[1], rtol=1e-12)
 
@@ -168,6 +240,9 @@ def test_epochs_to_a_target_count_from_one():
     losses = np.array([[[2.0, 3.0, np.nan]], [[0.5, 2.0, np.nan]], [[0.1, 2.0, np.nan]]])
     run = Trained(build(), losses)  # (3 epochs, 1 rate, 3 networks)
     np.testing.assert_array_equal(run.epochs_to(1.0), [[2, 4, 4]])
+    np.testing.assert_array_equal(run.epochs_to(2.5), [[1, 2, 4]])
+    with pytest.raises(TypeError, match="`target` must be a number"):
+        run.epochs_to("low")
 
 
 def test_refusals():
@@ -187,6 +262,21 @@ def test_refusals():
                 "`sizes` must be the same for all hidden layers",
             ),
             Refusal(((4, 2), "relu", initializers.zeros), {"rng": 1}, TypeError, "`rng` must be"),
+            Refusal(((4, 2), np.tanh), {"rng": rng}, TypeError, "name of an activation, or an Act"),
+            Refusal(((4, 2), "softmax"), {"rng": rng}, ValueError, "a derivative for each unit"),
+            Refusal(((4, 2), "step"), {"rng": rng}, ValueError, "a derivative for each unit"),
+            Refusal(
+                ((4, 5, 6, 3), "tanh"),
+                {"rng": rng, "gate": "sigmoid"},
+                ValueError,
+                "`sizes` must be the same for all hidden layers",
+            ),
+            Refusal(
+                ((4, 5, 3), "tanh"),
+                {"rng": rng, "gate": "sigmoid", "skip": True},
+                ValueError,
+                "`gate` must be None with `skip`",
+            ),
         ],
     )
     networks = build()

@@ -124,11 +124,16 @@ def test_noise_is_within_its_limits_and_only_in_training():
 
 def test_a_short_step_keeps_its_promise():
     nets = networks(normalization="batch", noise=0.5)
-    shares, changes = nets.try_steps(X, Y, [1e-6, 30.0])
+    shares, changes, lengths = nets.try_steps(X, Y, [1e-6, 30.0])
+    assert lengths.shape == (2,)
     assert shares.shape == changes.shape == (2, 2)
     np.testing.assert_allclose(shares[0], 1, atol=1e-3)
     assert (changes[0] < 1e-3).all()
     assert (shares[1] < 0.5).all()
+    still = networks(normalization="batch")
+    one = still.take([1]).gradients(X, Y).slopes
+    length = np.linalg.norm(np.concatenate([slope.ravel() for slope in one]))
+    assert still.try_steps(X, Y, [0.1]).lengths[1] == pytest.approx(length)
 
 
 @pytest.mark.parametrize(

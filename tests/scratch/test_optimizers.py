@@ -136,13 +136,10 @@ def test_a_schedule_equals_keras(keras, kind):
         def __call__(self, step):
             return 2.0 ** -(4 + keras.ops.floor(keras.ops.cast(step, "float32") / 4))
 
-    of, ours = keras.optimizers, kind(halving)
-    theirs = of.SGD(Halving(), momentum=0.5) if kind is Momentum else getattr(of, kind.__name__)
-    if kind is Momentum:
-        ours = Momentum(halving, 0.5)
-    else:
-        ours = kind(halving, beta_1=SHARE, beta_2=LONG)
-        theirs = theirs(Halving(), beta_1=SHARE, beta_2=LONG)
+    options = {"momentum": 0.5} if kind is Momentum else {"beta_1": SHARE, "beta_2": LONG}
+    name = "SGD" if kind is Momentum else kind.__name__
+    ours = kind(halving, **options)
+    theirs = getattr(keras.optimizers, name)(Halving(), **options)
     weights, variable = np.ones(2), keras.Variable(np.ones(2), dtype="float64")
     for gradient in np.random.default_rng(0).normal(size=(20, 2)):
         weights = ours.step(weights, gradient)

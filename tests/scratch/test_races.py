@@ -84,6 +84,15 @@ def test_follow_keeps_every_so_many_th_point():
     )
 
 
+def test_follow_refuses_a_gradient_of_another_shape():
+    class Column:
+        def gradient(self, weights):
+            return weights[:, None]
+
+    with pytest.raises(ValueError, match=r"`gradient` must return an array of the weights' shape"):
+        follow(SGD(0.1), Column(), [1.0, 2.0], 1)
+
+
 # === best_walk ===
 
 
@@ -92,6 +101,8 @@ def test_best_walk_counts_steps_until_it_stays_near():
     result = best_walk(SGD, bowl, [[8.0]], rates=[0.1, 0.5, 1.9])
     assert (result.steps, result.rate) == (7, 0.5)
     assert result.path.shape == (401, 1, 1)
+    assert not result.at_edge
+    assert best_walk(SGD, bowl, [[8.0]], rates=[0.5, 0.1]).at_edge
     assert abs(result.path[7, 0, 0]) <= 0.1 < abs(result.path[6, 0, 0])
 
 
@@ -114,7 +125,32 @@ def test_best_walk_takes_the_median_and_says_never():
     assert best_walk(SGD, Quadratic([[1.0]]), starts, rates=[3.0]).steps == math.inf
 
 
+def test_best_walk_takes_the_smallest_of_equal_rates():
+    result = best_walk(SGD, Quadratic([[1.0]]), [[0.01]], rates=[0.5, 0.1, 0.2])
+    assert (result.steps, result.rate) == (0, 0.1)
+
+
 # === race_at_best_rate and train_at_best_rate ===
+
+
+class Toy:
+    """A parabola behind the methods that a race needs of `NetworkLoss`; its starts are given."""
+
+    sizes, num_rows, num_weights = (1, 1), 1, 1
+
+    def __init__(self, goal=0.0, starts=()):
+        self.goal, self.starts, self.drawn = goal, list(starts), []
+
+    def draw(self, copies, rng):
+        self.drawn.append(copies)
+        start = self.starts.pop(0) if self.starts else 1.0
+        return np.tile(np.reshape(start, (-1, 1)), (copies // np.size(start), 1))
+
+    def gradient(self, weights, rows=None):
+        return weights - self.goal
+
+    def loss(self, weights):
+        return 0.5 * ((weights - self.goal) ** 2)[..., 0]
 
 
 def test_race_chooses_by_tuning_and_counts_its_price():
@@ -128,6 +164,30 @@ def test_race_chooses_by_tuning_and_counts_its_price():
         assert (losses[: int(steps) // 5] > 0.4).all()
     assert result.tuning_updates % (3 * 3 * 5) == 0
     assert 0 < result.tuning_updates < 3 * 3 * 200
+
+
+def test_race_judges_fresh_runs_by_the_validation_loss():
+    land, validation = Toy(starts=[1.0, 2.0]), Toy(goal=1.0)  # trained to 0, judged by 1
+    options = {"num_steps": 10, "batch_size": 1, "runs": 3, "rng": rng()}
+    result = race_at_best_rate(SGD, land, validation, 0.02, rates=[1e-6, 0.05], **options)
+    assert land.drawn == [6, 3]  # tuning, then as many fresh runs again
+    assert result.rate == 1e-6  # at step 0 all are there: a tie
+    assert (result.losses[:, 0] == 0.5).all()  # the fresh ones start at 2
+    assert (result.steps == math.inf).all()
+
+
+def test_race_takes_the_smallest_of_equal_rates_in_any_order():
+    options = {"num_steps": 20, "batch_size": 1, "runs": 1, "rng": rng()}
+    result = race_at_best_rate(SGD, Toy(), Toy(), 0.01, rates=[0.9, 0.01, 0.5, 0.8], **options)
+    assert (result.rate, result.tuning_updates) == (0.5, 4 * 5)
+
+
+def test_race_is_not_decided_by_one_lucky_run():
+    starts = [0.01, 1.0, 1.0]  # the first is there before it begins
+    options = {"num_steps": 40, "batch_size": 1, "runs": 3, "rng": rng()}
+    land = Toy(starts=[starts])
+    result = race_at_best_rate(SGD, land, Toy(), 0.01, rates=[1e-6, 0.5], **options)
+    assert (result.rate, result.tuning_updates) == (0.5, 6 * 5)
 
 
 def test_race_that_nobody_finishes():
@@ -145,6 +205,31 @@ def test_train_at_best_rate_takes_the_lowest_validation_loss_and_ignores_nan():
     assert result.rate == 1.0
     assert result.weights.shape == (3, WIDER.num_weights)
     assert (WIDER.loss(result.weights) < 0.5).all()
+
+
+def test_train_at_best_rate_chooses_by_validation_and_trains_anew():
+    land, validation = Toy(starts=[1.0, 2.0]), Toy(goal=1.0)  # the more training, the worse
+    options = {"num_steps": 10, "batch_size": 1, "runs": 3, "rng": rng()}
+    result = train_at_best_rate(SGD, land, validation, rates=[0.5, 0.01], **options)
+    assert (result.rate, result.tuning_updates) == (0.01, 2 * 3 * 10)
+    assert land.drawn == [6, 3]
+    np.testing.assert_allclose(result.weights, 2 * 0.99**10, rtol=1e-12)
+
+
+def test_train_at_best_rate_is_not_decided_by_one_lucky_run():
+    land = Toy(starts=[[0.0, 1.0, 1.0, 0.3, 0.3, 0.3]])  # networks of 1e-6, then of 2e-6
+    options = {"num_steps": 1, "batch_size": 1, "runs": 3, "rng": rng()}
+    assert train_at_best_rate(SGD, land, Toy(), rates=[1e-6, 2e-6], **options).rate == 2e-6
+
+
+def test_train_at_best_rate_takes_the_smallest_of_equal_rates_and_says_when_all_diverge():
+    options = {"num_steps": 4, "batch_size": 10, "runs": 2, "rng": rng()}
+    tie = train_at_best_rate(
+        SGD, Toy(), Toy(goal=1.0), rates=[2.0, 1e-30], **(options | {"batch_size": 1})
+    )
+    assert tie.rate == 1e-30
+    with pytest.raises(FloatingPointError, match="Every training diverged"):
+        train_at_best_rate(SGD, WIDER, WIDER, rates=[1e308], **options)
 
 
 def test_train_follows_the_schedule():
