@@ -521,6 +521,117 @@ def fetch_data(
     _say(f"{name} is in {folder}.")
 
 
+# === Tuning ===
+
+
+@app.command()
+def tune(
+    dataset: Annotated[str, typer.Argument(help="A dataset with classes, such as digits.")],
+    budget: Annotated[
+        int, typer.Option(min=1, help="Epochs that all trials may train altogether.")
+    ] = 200,
+    model: Annotated[str, typer.Option(help="mlp, or cnn for pictures.")] = "mlp",
+    method: Annotated[str, typer.Option(help="random, grid, bayesian or hyperband.")] = "random",
+    objective: Annotated[
+        str, typer.Option(help="What to improve: a value on the validation data.")
+    ] = "val_loss",
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of a full trial.")] = 20,
+    max_trials: Annotated[int, typer.Option(min=1, help="The most trials.")] = 200,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the choice of trials, weights and batches.")
+    ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Processes that train on this machine: 2 if not given; with 1 there is no chief.",
+            show_default=False,
+        ),
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option(help="A new or empty folder for all results.", file_okay=False)
+    ] = Path("build/tune"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the search that the folder holds.")
+    ] = False,
+    role: Annotated[
+        str | None,
+        typer.Option(
+            help="With several machines: chief on one of them, worker on the others.",
+            show_default=False,
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Where the chief listens, unencrypted.", show_default=False
+        ),
+    ] = None,
+    worker_id: Annotated[
+        str | None,
+        typer.Option(help="Name of this worker; its machine's if not given.", show_default=False),
+    ] = None,
+) -> None:
+    """Search for good hyperparameters, with several workers.
+
+    Starts a chief, who chooses what to try, and workers, who train; shows them while they work,
+    then the best trials. The best model and all trials stay in the folder. Ctrl-C stops all of
+    them, and --resume goes on. On several machines, with one shared folder, the same command
+    runs on each: with --role chief --address HOST:PORT on one, and with --role worker and the
+    same address on the others.
+    """
+    from dlnotes.course import tune as tuning
+
+    if role not in (None, "chief", "worker"):
+        _wrong_use(f"--role must be chief or worker. Received: {role}")
+    if (role is None) != (address is None):
+        _wrong_use("--role and --address belong together")
+    if worker_id is not None and role != "worker":
+        _wrong_use("--worker-id is for --role worker")
+    if resume and role == "worker":
+        _wrong_use("--resume is for the chief: a worker joins what there is")
+    if dataset not in tuning.LOADERS:
+        _wrong_use(f"DATASET must be one of: {', '.join(tuning.LOADERS)}. Received: {dataset}")
+    if model not in tuning.MODELS:
+        _wrong_use(f"--model must be one of: {', '.join(tuning.MODELS)}. Received: {model}")
+    if method not in tuning.METHODS:
+        _wrong_use(f"--method must be one of: {', '.join(tuning.METHODS)}. Received: {method}")
+    _say("Loading TensorFlow …")
+    options = {
+        "method": method,
+        "objective": objective,
+        "budget": budget,
+        "epochs": epochs,
+        "max_trials": max_trials,
+        "seed": seed,
+        "directory": directory,
+    }
+    try:
+        with _terminate_like_ctrl_c():
+            result = tuning.tune(
+                dataset,
+                model,
+                workers=workers,
+                role=role,
+                address=address,
+                worker_id=worker_id,
+                resume=resume,
+                **options,
+            )
+    except KeyboardInterrupt:
+        _say("\nInterrupted." + ("" if role == "worker" else " The same with --resume goes on."))
+        raise
+    if result is None:
+        _say("The search is over: its results are where the chief runs.")
+        return
+    columns, rows, hidden = tuning.best_trials(result)
+    _table(columns, rows, right=set(columns[2:]) - {"status"})
+    if hidden or result.failed:
+        _say(f"{hidden} more trials are not shown; {result.failed} of all trials failed.")
+    _say(f"Best {result.objective}: {result.best_score:.4g}, of trial {result.best_trial}.")
+    _say(f"Its model: {result.path}; all trials: {result.path.with_name('trials.csv')}")
+
+
 # === For maintainers ===
 
 _Report = Annotated[

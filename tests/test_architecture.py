@@ -59,7 +59,10 @@ RULES = {
     "models": rule(LEVEL_0 | {"layers"}, "keras"),
     "training": rule(LEVEL_0 | {"layers"}, "keras numpy", "IPython sklearn tensorflow"),
     "tuning": rule(
-        LEVEL_0 | {"models", "training"}, "keras keras_tuner numpy", open_to_others=True
+        LEVEL_0 | {"models", "training"},
+        "keras keras_tuner numpy",
+        "pandas sklearn",
+        open_to_others=True,
     ),
     "serving": rule(LEVEL_0 | {"layers"}, "keras numpy", open_to_others=True),
     "exercises": rule(LEVEL_0 | TO_LEVEL_4, "numpy", "keras pandas sklearn matplotlib IPython"),

@@ -92,7 +92,7 @@ def test_help_is_fast_and_loads_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["study", "run", "test", "lessons", "claims", "check", "data", "compare", "calibrate"],
+    ["study", "run", "test", "tune", "lessons", "claims", "check", "data", "compare", "calibrate"],
 )
 def test_each_command_has_a_help_text(command):
     overview = invoke("--help").output
@@ -123,6 +123,19 @@ def test_each_command_has_a_help_text(command):
         (["test", "--unit-only", "--everywhere"], "only one of"),
         (["compare", "no.json", "no.json"], "does not exist"),
         (["data", "fetch", "nope"], "NAME must be one of: iris"),
+        (["tune", "nope"], "DATASET must be one of: iris"),
+        (["tune", "diabetes"], "DATASET must be one of: iris"),
+        (["tune", "iris", "--model", "rnn"], "--model must be one of: mlp, cnn. Received: rnn"),
+        (["tune", "iris", "--method", "best"], "--method must be one of: random, grid, bay"),
+        (["tune", "iris", "--budget", "0"], "Invalid value for '--budget'"),
+        (["tune", "iris", "--role", "boss"], "--role must be chief or worker"),
+        (["tune", "iris", "--role", "chief"], "--role and --address belong together"),
+        (["tune", "iris", "--address", "h:1"], "--role and --address belong together"),
+        (["tune", "iris", "--worker-id", "a"], "--worker-id is for --role worker"),
+        (
+            ["tune", "iris", "--role", "worker", "--address", "h:1", "--resume"],
+            "--resume is for the chief",
+        ),
     ],
 )
 def test_wrong_use_is_explained(course, arguments, message):

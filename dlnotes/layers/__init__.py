@@ -1,3 +1,5 @@
 """Custom Keras layers, one a file."""
 
-__all__: list[str] = []
+from dlnotes.layers.padding import PaddingLast
+
+__all__ = ["PaddingLast"]

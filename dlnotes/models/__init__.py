@@ -1,6 +1,18 @@
 """Builders of Keras models: each returns an uncompiled ``keras.Model``."""
 
+from dlnotes.models.cnn import build_small_cnn
+from dlnotes.models.graph import ModelGraph, model_graph
 from dlnotes.models.mlp import build_mlp
 from dlnotes.models.perceptron import build_perceptron
+from dlnotes.models.rnn import build_rnn_classifier
+from dlnotes.models.wide_deep import build_wide_deep
 
-__all__ = ["build_mlp", "build_perceptron"]
+__all__ = [
+    "ModelGraph",
+    "build_mlp",
+    "build_perceptron",
+    "build_rnn_classifier",
+    "build_small_cnn",
+    "build_wide_deep",
+    "model_graph",
+]

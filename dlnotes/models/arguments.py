@@ -1,4 +1,4 @@
-"""Checks of the arguments that all builders share."""
+"""Checks of the arguments that all builders share, and the output layer of classifiers."""
 
 from typing import Any
 
@@ -23,19 +23,17 @@ def check_positive_integers(name: str, values: Any) -> tuple[int, ...]:
         raise type(error)(message) from None
 
 
-def check_input_shape(input_shape: Any) -> tuple[int, ...]:
-    """Return the shape of one example as a tuple of integers >= 1.
+def check_input_shape(shape: Any, name: str = "input_shape") -> tuple[int, ...]:
+    """Return the shape of one example as a tuple of integers >= 1; `name` is the argument's.
 
     Raises:
         TypeError: If it is not a tuple or list of integers.
         ValueError: If it is empty or a length is below 1.
     """
-    shape = check_positive_integers("input_shape", input_shape)
-    if not shape:
-        raise ValueError(
-            f"`input_shape` must have at least one axis. {received(input_shape=input_shape)}"
-        )
-    return shape
+    lengths = check_positive_integers(name, shape)
+    if not lengths:
+        raise ValueError(f"`{name}` must have at least one axis. {received(**{name: shape})}")
+    return lengths
 
 
 def check_activation(name: str, activation: Any) -> str:
@@ -70,3 +68,32 @@ def check_model_name(name: Any) -> str:
     if not name:
         raise ValueError(f"`name` must not be empty. {received(name=name)}")
     return name
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False. {received(**{name: value})}")
+    return value
+
+
+def output_layer(
+    num_classes: int, activation: str | None = None, *, name: str = "output"
+) -> keras.layers.Layer:
+    """Return the layer that answers: one sigmoid unit for 1 class, K softmax units for K >= 2.
+
+    It computes in the type of its weights, so in float32 under mixed_float16, where small
+    probabilities would be rounded to 0. `activation` names another one, such as "linear".
+    """
+    if activation is None:
+        activation = "sigmoid" if num_classes == 1 else "softmax"
+    return keras.layers.Dense(
+        num_classes,
+        activation=activation,
+        dtype=keras.config.dtype_policy().variable_dtype,
+        name=name,
+    )

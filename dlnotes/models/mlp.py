@@ -9,6 +9,7 @@ from dlnotes.models.arguments import (
     check_input_shape,
     check_model_name,
     check_positive_integers,
+    output_layer,
 )
 from dlnotes.validation import check_int
 
@@ -34,7 +35,8 @@ def build_mlp(
         name: The model's name.
 
     Returns:
-        An uncompiled model from (B, *input_shape) to (B, num_classes).
+        An uncompiled model from (B, *input_shape) to (B, num_classes). The output layer computes
+        in the type of its weights, also under a mixed policy.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -48,14 +50,12 @@ def build_mlp(
     num_classes = check_int("num_classes", num_classes, low=1)
     hidden_units = check_positive_integers("hidden_units", hidden_units)
     activation = check_activation("activation", activation)
-    if output_activation is None:
-        output_activation = "sigmoid" if num_classes == 1 else "softmax"
-    output_activation = check_activation("output_activation", output_activation)
+    if output_activation is not None:
+        output_activation = check_activation("output_activation", output_activation)
     name = check_model_name(name)
 
     inputs = keras.Input(input_shape, name="features")
     x = keras.layers.Flatten(name="flatten")(inputs) if len(input_shape) > 1 else inputs
     for index, units in enumerate(hidden_units, start=1):
         x = keras.layers.Dense(units, activation=activation, name=f"hidden_{index}")(x)
-    outputs = keras.layers.Dense(num_classes, activation=output_activation, name="output")(x)
-    return keras.Model(inputs, outputs, name=name)
+    return keras.Model(inputs, output_layer(num_classes, output_activation)(x), name=name)

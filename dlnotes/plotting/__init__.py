@@ -22,9 +22,15 @@ from dlnotes.plotting.evaluation import (
 from dlnotes.plotting.graphs import network_graph
 from dlnotes.plotting.histograms import histograms
 from dlnotes.plotting.images import image_grid
+from dlnotes.plotting.layers import layer_graph
 from dlnotes.plotting.matrices import heatmap
 from dlnotes.plotting.panels import curve_panels
 from dlnotes.plotting.style import COLORS, MARKERS, class_colors, class_markers, style
+from dlnotes.plotting.tuning import (
+    hyperparameter_importance,
+    parallel_coordinates,
+    search_history,
+)
 from dlnotes.plotting.vectors import arrows, linear_map
 
 __all__ = [
@@ -42,8 +48,10 @@ __all__ = [
     "grid",
     "heatmap",
     "histograms",
+    "hyperparameter_importance",
     "image_grid",
     "layer_distributions",
+    "layer_graph",
     "layer_heatmap",
     "learning_curves",
     "line",
@@ -51,11 +59,13 @@ __all__ = [
     "loss_curve",
     "loss_surface",
     "network_graph",
+    "parallel_coordinates",
     "predicted_against_true",
     "region_panels",
     "residuals",
     "roc_curve",
     "scatter_classes",
+    "search_history",
     "separating_lines",
     "small_multiples",
     "style",

@@ -255,7 +255,8 @@ def learning_curves(
             Not used with `xs`.
         xs: What the E scores were measured at instead of epochs, such as numbers of training
             examples, increasing, shape (E,), E >= 2; each is marked. None counts epochs.
-        log_x: Whether equal steps to the right are equal factors; needs positive `xs`.
+        log_x: Whether equal steps to the right are equal factors; needs `xs` >= 0. A first 0, which
+            has no place on such an axis, stands one step left of the next, and its tick says 0.
         percent: Whether scores from 0 to 1 are written as percentages.
         repeats: What the S rows are, as the legend shall call them, such as "splits".
         xlabel: Label of the horizontal axis; None writes "epoch", or "training examples" with `xs`.
@@ -266,7 +267,7 @@ def learning_curves(
 
     Raises:
         TypeError: If an argument has the wrong type.
-        ValueError: If a shape is wrong, a value is not finite, or `log_x` has no positive `xs`.
+        ValueError: If a shape is wrong, a value is not finite, or `log_x` has no `xs` >= 0.
     """
     arrays = {
         label: check_array(f"histories[{label!r}]", values, ndim=(1, 2))
@@ -283,13 +284,17 @@ def learning_curves(
                     f"`histories[{label!r}]` must have one score for each of the {len(xs)} `xs`. "
                     f"Received: histories[{label!r}].shape={scores.shape}"
                 )
-    if log_x and (xs is None or xs[0] <= 0):
-        raise ValueError(f"`log_x` must be False without positive `xs`. {received(xs=xs)}")
+    if log_x and (xs is None or xs[0] < 0):
+        raise ValueError(f"`log_x` must be False without `xs` >= 0. {received(xs=xs)}")
+    places = xs
+    if log_x and xs[0] == 0:
+        step = xs[2] / xs[1] if len(xs) > 2 else 10
+        places = np.array([xs[1] / step, *xs[1:]])
     legend_title = None
     ax = axes_or_new(ax)
     for index, (label, scores) in enumerate(arrays.items()):
         scores = np.atleast_2d(scores)  # (S, E)
-        steps = np.arange(first_epoch, first_epoch + scores.shape[1]) if xs is None else xs
+        steps = np.arange(first_epoch, first_epoch + scores.shape[1]) if xs is None else places
         color = COLORS[index]
         if len(scores) > 1:
             low, high = scores.min(axis=0), scores.max(axis=0)
@@ -306,7 +311,7 @@ def learning_curves(
         )
     if log_x:
         ax.set_xscale("log")
-        ax.set_xticks(xs, [f"{x:,g}" for x in xs])
+        ax.set_xticks(places, [f"{x:,g}" for x in xs])
         ax.minorticks_off()
     elif xs is None:
         ax.xaxis.get_major_locator().set_params(integer=True)

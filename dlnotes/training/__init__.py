@@ -20,6 +20,7 @@ from dlnotes.training.progress import LiveBar, track
 
 if TYPE_CHECKING:
     from dlnotes.training.callbacks import LiveProgress, MonitorCheck, standard_callbacks
+    from dlnotes.training.copies import Copies, fit_copies
     from dlnotes.training.lr_finder import RangeTest, find_learning_rate
     from dlnotes.training.presets import compile_for
     from dlnotes.training.probes import ActivationProbe, GradientProbe
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ActivationProbe",
     "BinaryScores",
+    "Copies",
     "ExponentialDecay",
     "GradientProbe",
     "LiveBar",
@@ -49,6 +51,7 @@ __all__ = [
     "evaluate_multiclass",
     "evaluate_regression",
     "find_learning_rate",
+    "fit_copies",
     "row_losses",
     "standard_callbacks",
     "track",
@@ -57,6 +60,7 @@ __all__ = [
 
 WITH_KERAS = {
     "callbacks": ("LiveProgress", "MonitorCheck", "standard_callbacks"),
+    "copies": ("Copies", "fit_copies"),
     "lr_finder": ("RangeTest", "find_learning_rate"),
     "presets": ("compile_for",),
     "probes": ("ActivationProbe", "GradientProbe"),

@@ -221,6 +221,20 @@ def test_learning_curves_over_logarithmic_sizes_write_the_sizes_and_percentages(
 
 
 @pytest.mark.parametrize(
+    ("xs", "first"), [([0, 0.1, 1, 3], 0.01), ([0, 1, 3, 10], 1 / 3), ([0, 5], 0.5)]
+)
+def test_a_zero_on_a_logarithmic_axis_stands_one_step_left_and_is_called_zero(xs, first):
+    scores = np.linspace(0.5, 1, 2 * len(xs)).reshape(2, -1)
+    ax = plotting.learning_curves({"a": scores}, xs=xs, log_x=True)
+    ax.figure.canvas.draw()
+    np.testing.assert_allclose(ax.lines[0].get_xdata(), [first, *xs[1:]])
+    np.testing.assert_allclose(ax.get_xticks(), [first, *xs[1:]])
+    assert [label.get_text() for label in ax.get_xticklabels()] == [f"{x:g}" for x in xs]
+    band = next(c for c in ax.collections if isinstance(c, FillBetweenPolyCollection))
+    np.testing.assert_allclose(band.get_paths()[0].vertices[:, 0].min(), first)
+
+
+@pytest.mark.parametrize(
     ("args", "kwargs", "error", "match"),
     [
         (([1.0, 2.0],), {}, TypeError, "`histories` must map names to arrays"),
@@ -233,12 +247,12 @@ def test_learning_curves_over_logarithmic_sizes_write_the_sizes_and_percentages(
         (({"a": [1.0]},), {"xs": SIZES}, ValueError, "one score for each of the 3 `xs`. Received"),
         (({"a": [1.0, 2.0]},), {"xs": [2, 1]}, ValueError, "`xs` must hold at least two increasi"),
         (({"a": [1.0, 2.0]},), {"xs": ["a", "b"]}, TypeError, "`xs` must be an array of numbers"),
-        (({"a": [1.0]},), {"log_x": True}, ValueError, "`log_x` must be False without positive"),
+        (({"a": [1.0]},), {"log_x": True}, ValueError, "`log_x` must be False without `xs` >= 0"),
         (
             ({"a": [1.0, 2.0]},),
-            {"xs": [0, 1], "log_x": True},
+            {"xs": [-1, 1], "log_x": True},
             ValueError,
-            "`log_x` must be False without positive `xs`. Received: xs=",
+            "`log_x` must be False without `xs` >= 0. Received: xs=",
         ),
     ],
 )
