@@ -191,7 +191,9 @@ class _Job(threading.Thread):
         total = 0
         for process in self._processes():
             with contextlib.suppress(psutil.Error):
-                total += process.memory_info().rss
+                memory = process.memory_full_info()
+                # PSS, where there is one, counts a page that several processes share only once
+                total += getattr(memory, "pss", memory.rss)
         return total / 2**20
 
     def kill(self) -> None:

@@ -16,6 +16,8 @@ MODULES = {
     "09": "normalization",
     "10": "optimizers",
     "11": "regularization",
+    "12": "tuning",
+    "13": "functional_api",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

@@ -1,10 +1,8 @@
 """K-fold cross-validation for Keras models: each row is judged by a model that never saw it."""
 
-import contextlib
 import hashlib
-import logging
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ import numpy as np
 
 from dlnotes import runtime
 from dlnotes.training import track
+from dlnotes.tuning.output import no_retracing_warnings
 from dlnotes.validation import check_array, check_int, check_same_length, received
 
 
@@ -144,7 +143,7 @@ def cross_validate(
         train, held = new.prepared(prepare, x, y, held_out)
         model = new.model(build)
         extra = {"validation_data": held} if follow else {}
-        with _without_retracing_warnings():
+        with no_retracing_warnings():
             history = model.fit(*train, epochs=epochs, batch_size=batch_size, verbose=0, **extra)
             score = model.evaluate(*held, batch_size=batch_size, verbose=0, return_dict=True)
             answers = model.predict(held[0], batch_size=batch_size, verbose=0)
@@ -241,21 +240,6 @@ class _NewOnes:
                     f"rows of another. Received: {what} as before"
                 )
         self._seen.extend(weakref.ref(thing) for thing in things)
-
-
-@contextlib.contextmanager
-def _without_retracing_warnings() -> Iterator[None]:
-    """Keep back TensorFlow's warning that several models were traced: each fold has its own."""
-
-    def wanted(record: logging.LogRecord) -> bool:
-        return "retracing" not in record.getMessage()
-
-    logger = logging.getLogger("tensorflow")
-    logger.addFilter(wanted)
-    try:
-        yield
-    finally:
-        logger.removeFilter(wanted)
 
 
 def _digest(weight: Any) -> bytes:

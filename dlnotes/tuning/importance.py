@@ -1,5 +1,6 @@
 """Which hyperparameters mattered among the trials of a search."""
 
+import warnings
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_TRIALS = 10
+ENOUGH_TRIALS = 30  # with fewer, another search of the same kind often ranks otherwise
 
 
 class Importance(NamedTuple):
@@ -45,6 +47,9 @@ def importance_of(table: "pd.DataFrame", *, seed: int) -> Importance:
         TypeError: If an argument has the wrong type.
         ValueError: If too few trials completed.
 
+    Warns:
+        UserWarning: If fewer than 30 trials completed.
+
     References:
         Breiman, "Random forests", Machine Learning 45 (2001), section 10.
     """
@@ -60,6 +65,12 @@ def importance_of(table: "pd.DataFrame", *, seed: int) -> Importance:
         raise ValueError(
             f"`table` must have {FEWEST_TRIALS} completed trials or more. "
             f"{received(completed=len(done))}"
+        )
+    if len(done) < ENOUGH_TRIALS:
+        warnings.warn(
+            f"importance from {len(done)} trials is a guess: {ENOUGH_TRIALS} or more are better. "
+            "Look at the reliability.",
+            stacklevel=2,
         )
     columns = done.drop(columns=[*FACTS_BEFORE, *FACTS_AFTER])
     columns = columns[[name for name in columns if columns[name].nunique(dropna=False) > 1]]

@@ -10,11 +10,10 @@ import keras_tuner
 from keras_tuner.engine.trial import TrialStatus
 
 from dlnotes import runtime
+from dlnotes.tuning.oracles import SearchSettings, make_tuner
 from dlnotes.tuning.search import (
     MAX_TRIALS,
     METHODS,
-    SearchSettings,
-    make_tuner,
     open_directory,
     trials_table,
 )

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import math
 import os
 import pickle
 import queue
@@ -24,18 +25,21 @@ from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import keras
+import keras_tuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.src.engine import conditions, metrics_tracking
 from keras_tuner.src.engine import oracle as oracle_module
 
 from dlnotes import runtime
-from dlnotes.tuning.search import PROJECT, RECORD_NAME, SearchSettings, make_tuner, run_search
+from dlnotes.tuning.oracles import PROJECT, RECORD_NAME, SearchSettings, make_tuner
+from dlnotes.tuning.search import run_search
 
 TOKEN_NAME = "chief.json"
 ATTEMPTS = 2  # a trial whose workers died twice is not given to a third
 BEAT_S = 5.0
 SILENCE_S = 60.0  # without a beat: the other side is gone
 PAUSE_S = 0.2
+GATHER_S = 60.0  # how long the first worker waits for those that were started with it
 STOP_S = 3.0  # less than the starter waits
 SERVICE = "dlnotes.Search"
 
@@ -115,7 +119,7 @@ def _lead(orders: dict[str, Any], source: Any, reports: TextIO) -> None:
     except RuntimeError:
         raise _Stop(f"the chief cannot listen at {listen}: the port is in use") from None
     emit("address", address=f"{listen.rpartition(':')[0]}:{port}")
-    desk = _Desk(settings, emit)
+    desk = _Desk(settings, emit, expected=orders.get("workers", 0))
     _listen(source, desk.hear, desk.leave)
     desk.open()
     protos.get_service_grpc().add_OracleServicer_to_server(desk, server)
@@ -137,10 +141,14 @@ class _Desk:
     Args:
         settings: What is searched.
         emit: Reports an event to the starter.
+        expected: Workers that were started with the chief: none trains before all are there.
     """
 
-    def __init__(self, settings: SearchSettings, emit: Callable[..., None]) -> None:
-        self.settings, self.emit = settings, emit
+    def __init__(
+        self, settings: SearchSettings, emit: Callable[..., None], expected: int = 0
+    ) -> None:
+        self.settings, self.emit, self.expected = settings, emit, expected
+        self.gathered = math.inf  # when nobody waits any longer
         self.lock = threading.RLock()
         self.search, self.token = _fingerprint(settings), uuid.uuid4().hex
         self.nonces: dict[str, str] = {}  # of the workers that are there
@@ -185,6 +193,7 @@ class _Desk:
 
     def lost(self, name: str, why: str) -> None:
         """Have the trial of a dead worker run again, or give it up."""
+        self.expected -= 1
         if self.nonces.pop(name, None) is None:
             return
         self.heard.pop(name, None)
@@ -241,6 +250,8 @@ class _Desk:
     def CreateTrial(self, request: Any, context: Any) -> Any:
         with self.lock:
             name = self._known(context)
+            if self._gathers():
+                return self._idle()
             again = name in self.oracle.ongoing_trials
             answer = self._unlocking(self.inner.CreateTrial, request, context)
             trial = Trial.from_proto(answer.trial)
@@ -254,6 +265,18 @@ class _Desk:
                 values = self.oracle.trials[trial.trial_id].hyperparameters.values
                 self.emit("begun", worker=name, trial=trial.trial_id, values=_told(values))
             return answer
+
+    def _gathers(self) -> bool:
+        """Tell whether a worker is still to come; who comes first would train all short trials."""
+        if len(self.nonces) >= self.expected or time.monotonic() > self.gathered:
+            self.expected = 0
+        return self.expected > 0
+
+    def _idle(self) -> Any:
+        from keras_tuner.src import protos
+
+        trial = Trial(keras_tuner.HyperParameters(), status=TrialStatus.IDLE)
+        return protos.get_service().CreateTrialResponse(trial=trial.to_proto())
 
     def UpdateTrial(self, request: Any, context: Any) -> Any:
         with self.lock:
@@ -325,6 +348,7 @@ class _Desk:
         if self.nonces.get(name, nonce) != nonce:
             return {"problem": f"the chief there has a worker named {name} already"}
         self.nonces[name], self.heard[name] = nonce, time.monotonic()
+        self.gathered = min(self.gathered, time.monotonic() + GATHER_S)
         self.emit("joined", worker=name)
         return {"token": self.token}
 

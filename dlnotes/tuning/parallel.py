@@ -25,13 +25,13 @@ from typing import Any, TextIO
 
 import keras
 
+from dlnotes.tuning.oracles import SearchSettings
+from dlnotes.tuning.output import progress_stream
 from dlnotes.tuning.search import (
     MAX_TRIALS,
     SEARCH_NAME,
     Data,
     SearchResult,
-    SearchSettings,
-    _stream,
     check_data,
     check_search,
     finish,
@@ -72,7 +72,8 @@ def parallel_search(
     whatever order the workers end. The other methods choose a trial by the scores known when it
     begins (also "random", where two trials may end in another order), so theirs may differ.
 
-    The trial of a worker that dies is run again by another; if that one dies of it too, the trial
+    Trials begin when all workers of this machine are there, at most 60 s after the first. The
+    trial of a worker that dies is run again by another; if that one dies of it too, the trial
     counts as failed. When all workers are gone the search ends with an error, and with
     ``resume=True`` it can go on. The workers share this machine's processors; each starts
     TensorFlow, some seconds and 0.5 GB, so a search of some seconds is faster in one process.
@@ -122,7 +123,7 @@ def parallel_search(
         max_trials=max_trials,
     )
     listen = ANY_PORT if address is None else check_address(address)
-    stream = _stream(progress)
+    stream = progress_stream(progress)
     chief, worker = _orders(settings, data)
     _check_free(listen)
     opened = open_directory(settings, resume=resume)
@@ -130,7 +131,8 @@ def parallel_search(
     try:
         names = [f"worker{i}" for i in range(1, workers + 1)]
         with _board(stream, settings) as board:
-            _conduct(settings.directory, {**chief, "listen": listen}, worker, names, board)
+            chief |= {"listen": listen, "workers": workers}
+            _conduct(settings.directory, chief, worker, names, board)
         return finish(settings, data)
     except Exception:
         if not has_completed(settings.directory):
@@ -203,7 +205,7 @@ def join_search(
         direction=direction,
         max_trials=max_trials,
     )
-    stream = _stream(progress)
+    stream = progress_stream(progress)
     _, worker = _orders(settings, data)
     worker["patience"] = patience
     end = time.monotonic() + patience

@@ -80,6 +80,23 @@ def test_a_run_gives_outputs_records_times_and_progress(tmp_path, monkeypatch):
     assert (tmp_path / lesson.path).read_bytes() == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells which pages are shared")
+def test_memory_that_two_processes_share_counts_once(tmp_path):
+    source = """
+        import os, time
+        block = bytearray(os.urandom(2**20)) * 300
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+        time.sleep(1)
+        os.kill(child, 9)
+        _ = os.waitpid(child, 0)
+        """
+    run = execute.run_lesson(make_lesson(tmp_path, [code(source)]), root=tmp_path)
+    assert run.error is None
+    assert 340 < run.peak_memory_mb < 550
+
+
 def test_a_failing_cell_is_named_with_source_and_error(tmp_path):
     cells = [code("x = 1"), code("y = x / 0  # here"), code("print('never')")]
     stale = nbformat.v4.new_output("stream", name="stdout", text="of an earlier run")

@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -45,6 +47,19 @@ def test_failed_trials_do_not_count():
     failed.loc[len(frame), ["score", "status"]] = [np.nan, "failed"]
     np.testing.assert_array_equal(
         importance_of(frame, seed=0).values, importance_of(failed, seed=0).values
+    )
+
+
+@pytest.mark.parametrize(("count", "warned"), [(29, 1), (30, 0)])
+def test_few_trials_bring_a_warning(count, warned):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        importance_of(table(count), seed=0)
+    texts = [str(warning.message) for warning in told]
+    assert (
+        texts
+        == ["importance from 29 trials is a guess: 30 or more are better. Look at the reliability."]
+        * warned
     )
 
 

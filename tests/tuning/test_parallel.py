@@ -314,14 +314,16 @@ class Call:
 class Desk:
     """A chief, with the calls that a worker makes."""
 
-    def __init__(self, directory, **options):
+    def __init__(self, directory, expected=0, **options):
         rates = options.pop("learning_rate", (0.1, 0.1))
         options = {**OPTIONS, **options}
         hypermodel = Tiny(activations=("relu",), learning_rate=rates)
         self.settings = parallel.check_search(hypermodel, DATA, directory=directory, **options)
         parallel.open_directory(self.settings, resume=False)
         self.events = []
-        self.desk = members._Desk(self.settings, lambda e, **facts: self.events.append((e, facts)))
+        self.desk = members._Desk(
+            self.settings, lambda e, **facts: self.events.append((e, facts)), expected
+        )
         self.desk.open()
         self.service = protos.get_service()
 
@@ -365,6 +367,30 @@ def test_grid_gives_each_worker_a_trial_at_once(chief):
     assert [t.status for t in trials] == ["RUNNING"] * 3
     assert [t.hyperparameters["units_1"] for t in trials] == [2, 4, 8]
     assert [facts["worker"] for event, facts in chief.events if event == "begun"] == list("abc")
+
+
+def test_trials_begin_when_all_workers_are_there(tmp_path):
+    chief = Desk(tmp_path / "s", expected=3)
+    chief.ask("join", "a")
+    assert chief.create("a").status == "IDLE"
+    chief.desk.hear({"lost": "c", "why": "it died while it was starting"})
+    assert chief.create("a").status == "IDLE"
+    chief.ask("join", "b")
+    assert chief.create("a").status == chief.create("b").status == "RUNNING"
+    chief.desk.lost("b", "killed")
+    chief.end("a", chief.create("a"))
+    assert chief.create("a").status == "RUNNING"  # nobody is waited for twice
+
+
+def test_a_worker_that_never_comes_is_waited_for_only_a_while(tmp_path, monkeypatch):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    chief = Desk(tmp_path / "s", expected=2)
+    chief.ask("join", "a")
+    monkeypatch.setattr(time, "monotonic", lambda: now + members.GATHER_S - 1)
+    assert chief.create("a").status == "IDLE"
+    monkeypatch.setattr(time, "monotonic", lambda: now + members.GATHER_S + 1)
+    assert chief.create("a").status == "RUNNING"
 
 
 def test_nobody_is_sent_home_while_a_trial_may_have_to_run_again(chief):

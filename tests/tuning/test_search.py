@@ -17,14 +17,8 @@ with quiet_start():
 
     from dlnotes.tuning import HyperMLP, SearchResult, search, trials_table
     from dlnotes.tuning.hypermodels import choose_between
-    from dlnotes.tuning.search import (
-        METHODS,
-        check_search,
-        finish,
-        given_epochs,
-        make_tuner,
-        run_search,
-    )
+    from dlnotes.tuning.oracles import given_epochs, make_tuner
+    from dlnotes.tuning.search import METHODS, check_search, finish, run_search
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(48, 3)).astype("float32")
@@ -477,6 +471,30 @@ def test_a_score_that_is_no_number_is_a_failure_with_a_reason(tmp_path):
     result = run(tmp_path / "b", NotFinite(whole=False), budget=4)
     assert result.failed == 0
     assert set(result.table["best_epoch"]) == {2}
+
+
+class Infinite(Tiny):
+    """Scores that are infinite with tanh, in the direction that would win."""
+
+    def fit(self, hp, model, *args, callbacks, **kwargs):
+        if hp["activation"] != "tanh":
+            return super().fit(hp, model, *args, callbacks=callbacks, **kwargs)
+        history = keras.callbacks.History()
+        calls = keras.callbacks.CallbackList([*callbacks, history], model=model)
+        calls.on_train_begin()
+        calls.on_epoch_end(0, {"val_loss": -np.inf, "val_accuracy": 1.0})
+        return history
+
+
+def test_an_infinite_score_is_a_failure_with_a_reason_and_never_the_best(tmp_path):
+    result = run(tmp_path, Infinite(units=(4, 8), learning_rate=(0.1, 0.1)), method="grid")
+    failed = result.table["activation"] == "tanh"
+    assert result.failed == failed.sum() == 2
+    assert (result.table["status"] == np.where(failed, "failed", "completed")).all()
+    (reason,) = set(result.table.loc[failed, "reason"])
+    assert reason == "FailedTrialError: val_loss was -inf, never a finite number"
+    assert result.best_hyperparameters["activation"] == "relu"
+    assert np.isfinite(result.best_score)
 
 
 def test_a_fit_that_trains_for_longer_than_it_may_is_an_error(tmp_path):
