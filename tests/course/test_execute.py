@@ -94,7 +94,7 @@ def test_memory_that_two_processes_share_counts_once(tmp_path):
         """
     run = execute.run_lesson(make_lesson(tmp_path, [code(source)]), root=tmp_path)
     assert run.error is None
-    assert 340 < run.peak_memory_mb < 550
+    assert 310 < run.peak_memory_mb < 550
 
 
 def test_a_failing_cell_is_named_with_source_and_error(tmp_path):
