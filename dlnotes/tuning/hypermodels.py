@@ -73,19 +73,36 @@ class HyperClassifier(keras_tuner.HyperModel):
     dtype policy, so `build` sets both. Every trial begins with the same seed on purpose: equal
     hyperparameters give equal scores, whichever worker runs them and when, and scores differ only
     through the hyperparameters. How much they depend on the seed is seen by searching with others.
+
+    Hyperparameters: ``optimizer``; ``learning_rate``; ``momentum`` with the optimizer "sgd";
+    ``batch_size``; and ``epochs`` where they are given.
+
+    Args:
+        num_classes: 1 for a yes-or-no answer, or K >= 2 classes.
+        seed: Seed of weights and batches, the same in every trial; None takes that of the search.
+        optimizers: Names to choose from: "adam", "sgd", "rmsprop", "adamw".
+        learning_rate: Lowest and highest rate, searched on a logarithmic scale.
+        momentum: Lowest and highest momentum of "sgd", in [0, 1).
+        batch_sizes: Batch sizes to choose from.
+        epochs: Epochs to choose from; None trains each trial for the epochs that the search says.
+        name: Name of the hypermodel.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a range is empty or a value is out of range.
     """
 
     def __init__(
         self,
         num_classes: int,
         *,
-        seed: int | None,
-        optimizers: Sequence[str],
-        learning_rate: tuple[float, float],
-        momentum: tuple[float, float],
-        batch_sizes: Sequence[int],
-        epochs: Sequence[int] | None,
-        name: str | None,
+        seed: int | None = None,
+        optimizers: Sequence[str] = ("adam", "sgd"),
+        learning_rate: tuple[float, float] = (1e-4, 1e-1),
+        momentum: tuple[float, float] = (0.0, 0.95),
+        batch_sizes: Sequence[int] = (16, 32, 64, 128),
+        epochs: Sequence[int] | None = None,
+        name: str | None = None,
     ) -> None:
         super().__init__(name=name)
         self.num_classes = check_int("num_classes", num_classes, low=1)
@@ -168,22 +185,16 @@ class HyperMLP(HyperClassifier):
     """Multilayer perceptrons: depth, units of each layer, activation, optimizer, batch size.
 
     Hyperparameters: ``num_layers``; ``units_1`` … up to the number of layers; ``activation``;
-    ``optimizer``; ``learning_rate``; ``momentum`` with the optimizer "sgd"; ``batch_size``; and
-    ``epochs`` where they are given.
+    and those of `HyperClassifier`.
 
     Args:
         input_shape: Shape of one example, as `build_mlp` takes it.
         num_classes: 1 for a yes-or-no answer, or K >= 2 classes.
-        seed: Seed of weights and batches, the same in every trial; None takes that of the search.
         num_layers: Numbers of hidden layers to choose from, each >= 0.
         units: Units of a hidden layer to choose from.
         activations: Names of activations to choose from.
-        optimizers: Names to choose from: "adam", "sgd", "rmsprop", "adamw".
-        learning_rate: Lowest and highest rate, searched on a logarithmic scale.
-        momentum: Lowest and highest momentum of "sgd", in [0, 1).
-        batch_sizes: Batch sizes to choose from.
-        epochs: Epochs to choose from; None trains each trial for the epochs that the search says.
-        name: Name of the hypermodel.
+        **training: Arguments of `HyperClassifier`: `seed`, `optimizers`, `learning_rate`,
+            `momentum`, `batch_sizes`, `epochs`, `name`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -200,27 +211,12 @@ class HyperMLP(HyperClassifier):
         input_shape: Sequence[int],
         num_classes: int,
         *,
-        seed: int | None = None,
         num_layers: Sequence[int] = (1, 2, 3),
         units: Sequence[int] = (16, 32, 64, 128),
         activations: Sequence[str] = ("relu", "tanh"),
-        optimizers: Sequence[str] = ("adam", "sgd"),
-        learning_rate: tuple[float, float] = (1e-4, 1e-1),
-        momentum: tuple[float, float] = (0.0, 0.95),
-        batch_sizes: Sequence[int] = (16, 32, 64, 128),
-        epochs: Sequence[int] | None = None,
-        name: str | None = None,
+        **training: Any,
     ) -> None:
-        super().__init__(
-            num_classes,
-            seed=seed,
-            optimizers=optimizers,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            batch_sizes=batch_sizes,
-            epochs=epochs,
-            name=name,
-        )
+        super().__init__(num_classes, **training)
         self.input_shape = check_input_shape(input_shape)
         self.num_layers = check_choices("num_layers", num_layers, not_negative)
         self.units = check_choices("units", units, positive)
@@ -242,25 +238,19 @@ class HyperCNN(HyperClassifier):
     """Small convolutional networks: blocks, filters of each, kernel, dense layer, dropout.
 
     Hyperparameters: ``num_blocks``; ``filters_1`` … up to the number of blocks; ``kernel_size``;
-    ``dense_units``; ``dropout``; ``batch_normalization``; ``optimizer``; ``learning_rate``;
-    ``momentum`` with the optimizer "sgd"; ``batch_size``; and ``epochs`` where they are given.
+    ``dense_units``; ``dropout``; ``batch_normalization``; and those of `HyperClassifier`.
 
     Args:
         input_shape: Shape of one picture, ``(height, width, channels)``.
         num_classes: 1 for a yes-or-no answer, or K >= 2 classes.
-        seed: Seed of weights and batches, the same in every trial; None takes that of the search.
         num_blocks: Numbers of blocks to choose from; each halves height and width.
         filters: Filters of a block to choose from.
         kernel_sizes: Heights and widths of the filters to choose from.
         dense_units: Units of the dense layer to choose from; 0 leaves it out.
         dropout: Shares of dropout to choose from, in [0, 1).
         batch_normalization: Whether to normalize: the values to choose from.
-        optimizers: Names to choose from: "adam", "sgd", "rmsprop", "adamw".
-        learning_rate: Lowest and highest rate, searched on a logarithmic scale.
-        momentum: Lowest and highest momentum of "sgd", in [0, 1).
-        batch_sizes: Batch sizes to choose from.
-        epochs: Epochs to choose from; None trains each trial for the epochs that the search says.
-        name: Name of the hypermodel.
+        **training: Arguments of `HyperClassifier`: `seed`, `optimizers`, `learning_rate`,
+            `momentum`, `batch_sizes`, `epochs`, `name`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -277,30 +267,15 @@ class HyperCNN(HyperClassifier):
         input_shape: Sequence[int],
         num_classes: int,
         *,
-        seed: int | None = None,
         num_blocks: Sequence[int] = (1, 2, 3),
         filters: Sequence[int] = (8, 16, 32, 64),
         kernel_sizes: Sequence[int] = (3, 5),
         dense_units: Sequence[int] = (0, 64, 128),
         dropout: Sequence[float] = (0.0, 0.25, 0.5),
         batch_normalization: Sequence[bool] = (False, True),
-        optimizers: Sequence[str] = ("adam", "sgd"),
-        learning_rate: tuple[float, float] = (1e-4, 1e-1),
-        momentum: tuple[float, float] = (0.0, 0.95),
-        batch_sizes: Sequence[int] = (16, 32, 64, 128),
-        epochs: Sequence[int] | None = None,
-        name: str | None = None,
+        **training: Any,
     ) -> None:
-        super().__init__(
-            num_classes,
-            seed=seed,
-            optimizers=optimizers,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            batch_sizes=batch_sizes,
-            epochs=epochs,
-            name=name,
-        )
+        super().__init__(num_classes, **training)
         self.input_shape = tuple(input_shape)
         self.num_blocks = check_choices("num_blocks", num_blocks, positive)
         self.filters = check_choices("filters", filters, positive)
@@ -330,13 +305,11 @@ class HyperRNN(HyperClassifier):
     """Recurrent networks for tokens: cell, units, layers, directions, embedding, dropout.
 
     Hyperparameters: ``cell``; ``units``; ``num_layers``; ``bidirectional``; ``embedding_size``;
-    ``dropout``; ``optimizer``; ``learning_rate``; ``momentum`` with the optimizer "sgd";
-    ``batch_size``; and ``epochs`` where they are given.
+    ``dropout``; and those of `HyperClassifier`.
 
     Args:
         vocab_size: Number of different tokens, as `build_rnn_classifier` takes it.
         num_classes: 1 for a yes-or-no answer, or K >= 2 classes.
-        seed: Seed of weights and batches, the same in every trial; None takes that of the search.
         cells: Cells to choose from: "lstm", "gru", "simple".
         units: Lengths of the state to choose from.
         num_layers: Numbers of recurrent layers to choose from.
@@ -345,10 +318,8 @@ class HyperRNN(HyperClassifier):
         dropout: Shares of dropout to choose from, in [0, 1).
         optimizers: Names to choose from: "adam", "sgd", "rmsprop", "adamw".
         learning_rate: Lowest and highest rate, searched on a logarithmic scale.
-        momentum: Lowest and highest momentum of "sgd", in [0, 1).
-        batch_sizes: Batch sizes to choose from.
-        epochs: Epochs to choose from; None trains each trial for the epochs that the search says.
-        name: Name of the hypermodel.
+        **training: Other arguments of `HyperClassifier`: `seed`, `momentum`, `batch_sizes`,
+            `epochs`, `name`.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -365,7 +336,6 @@ class HyperRNN(HyperClassifier):
         vocab_size: int,
         num_classes: int,
         *,
-        seed: int | None = None,
         cells: Sequence[str] = ("lstm", "gru"),
         units: Sequence[int] = (32, 64, 128),
         num_layers: Sequence[int] = (1, 2),
@@ -374,20 +344,10 @@ class HyperRNN(HyperClassifier):
         dropout: Sequence[float] = (0.0, 0.2, 0.4),
         optimizers: Sequence[str] = ("adam",),
         learning_rate: tuple[float, float] = (1e-4, 1e-2),
-        momentum: tuple[float, float] = (0.0, 0.95),
-        batch_sizes: Sequence[int] = (16, 32, 64, 128),
-        epochs: Sequence[int] | None = None,
-        name: str | None = None,
+        **training: Any,
     ) -> None:
         super().__init__(
-            num_classes,
-            seed=seed,
-            optimizers=optimizers,
-            learning_rate=learning_rate,
-            momentum=momentum,
-            batch_sizes=batch_sizes,
-            epochs=epochs,
-            name=name,
+            num_classes, optimizers=optimizers, learning_rate=learning_rate, **training
         )
         self.vocab_size = check_int("vocab_size", vocab_size, low=2)
         self.cells = check_choices(

@@ -34,9 +34,8 @@ from dlnotes.tuning.search import (
     SearchResult,
     check_data,
     check_search,
+    entered_directory,
     finish,
-    has_completed,
-    open_directory,
 )
 from dlnotes.validation import check_float, check_int, received
 
@@ -126,20 +125,12 @@ def parallel_search(
     stream = progress_stream(progress)
     chief, worker = _orders(settings, data)
     _check_free(listen)
-    opened = open_directory(settings, resume=resume)
-    policy = keras.config.dtype_policy()
-    try:
-        names = [f"worker{i}" for i in range(1, workers + 1)]
+    chief |= {"listen": listen, "workers": workers}
+    names = [f"worker{i}" for i in range(1, workers + 1)]
+    with entered_directory(settings, resume=resume):
         with _board(stream, settings) as board:
-            chief |= {"listen": listen, "workers": workers}
             _conduct(settings.directory, chief, worker, names, board)
         return finish(settings, data)
-    except Exception:
-        if not has_completed(settings.directory):
-            opened.undo()
-        raise
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def join_search(

@@ -1,7 +1,7 @@
 """One search over hyperparameters: four methods, one budget of epochs, one table of results.
 
 Keras Tuner does the searching; `dlnotes.tuning.oracles` mends it. The parts here are used by a
-parallel search too: `check_search`, `open_directory`, `run_search`, `trials_table`, `finish`.
+parallel search too: `check_search`, `entered_directory`, `run_search`, `trials_table`, `finish`.
 """
 
 import contextlib
@@ -25,6 +25,7 @@ from keras_tuner.src import config as keras_tuner_config
 
 from dlnotes import runtime
 from dlnotes.training.callbacks import LARGER_IS_BETTER, SMALLER_IS_BETTER
+from dlnotes.tuning.hypermodels import VALIDATION_BATCH
 from dlnotes.tuning.oracles import (
     FROM,
     PROJECT,
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
 METHODS = ("random", "grid", "bayesian", "hyperband")
 MAX_TRIALS = 200
 TOLERANCE = 1e-3  # between the recorded score and the reloaded model's; rounding gives 1e-6
-VALIDATION_BATCH = 256
 SEARCH_NAME = "search.json"
 BEST_NAME = "best.keras"
 FACTS_BEFORE = ("trial",)
@@ -208,17 +208,9 @@ def search(
         max_trials=max_trials,
     )
     stream = progress_stream(progress)
-    opened = open_directory(settings, resume=resume)
-    policy = keras.config.dtype_policy()
-    try:
+    with entered_directory(settings, resume=resume):
         run_search(make_tuner(settings, progress=stream), data)
         return finish(settings, data)
-    except Exception:
-        if not has_completed(settings.directory):
-            opened.undo()
-        raise
-    finally:
-        keras.config.set_dtype_policy(policy)  # clear_session took it away
 
 
 # === Checks, before anything is written ===
@@ -447,6 +439,28 @@ def open_directory(settings: SearchSettings, *, resume: bool) -> Opened:
         kept = tempfile.TemporaryDirectory()
         shutil.copytree(directory, kept.name, dirs_exist_ok=True)
     return Opened(directory, None, kept)
+
+
+@contextlib.contextmanager
+def entered_directory(settings: SearchSettings, *, resume: bool) -> Iterator[None]:
+    """Open the directory for a search; leave it as it was if an error comes before any success.
+
+    What a search cost stays: after a trial has completed, or on Ctrl-C, it can be resumed.
+
+    Raises:
+        TypeError: As `open_directory`.
+        ValueError: As `open_directory`.
+    """
+    opened = open_directory(settings, resume=resume)
+    policy = keras.config.dtype_policy()
+    try:
+        yield
+    except Exception:
+        if not has_completed(settings.directory):
+            opened.undo()
+        raise
+    finally:
+        keras.config.set_dtype_policy(policy)  # clear_session took it away
 
 
 def _trials(directory: Path) -> list[Trial]:

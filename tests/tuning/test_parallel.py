@@ -31,6 +31,7 @@ with quiet_start():
         search,
         trials_table,
     )
+    from dlnotes.tuning.search import open_directory
 
 OPTIONS = {"method": "grid", "objective": "val_loss", "budget": 8, "epochs": 2, "seed": 3}
 
@@ -319,7 +320,7 @@ class Desk:
         options = {**OPTIONS, **options}
         hypermodel = Tiny(activations=("relu",), learning_rate=rates)
         self.settings = parallel.check_search(hypermodel, DATA, directory=directory, **options)
-        parallel.open_directory(self.settings, resume=False)
+        open_directory(self.settings, resume=False)
         self.events = []
         self.desk = members._Desk(
             self.settings, lambda e, **facts: self.events.append((e, facts)), expected
