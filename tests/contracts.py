@@ -148,8 +148,8 @@ def check_builder_contract(
 
     It returns an uncompiled functional model whose layers are all named by hand, takes its options
     by keyword only, saves to ``.keras`` and reloads in safe mode with equal outputs, learns in one
-    training step, refuses bad arguments in Keras' words, and has at most `max_lines` lines without
-    its docstring.
+    training step, also under the mixed_float16 policy, where it must answer in float32, refuses bad
+    arguments in Keras' words, and has at most `max_lines` lines without its docstring.
 
     Returns:
         The model built.
@@ -181,6 +181,7 @@ def check_builder_contract(
         loaded = keras.models.load_model(path, safe_mode=True)
     _assert_trees_close(loaded(batch, training=False), expected)
     _check_one_step(twin)
+    _check_mixed_precision(build, args, kwargs)
     check_refusals(build, refusals)
     check_docstring(build)
     return model
@@ -391,7 +392,33 @@ def _code_lines(function: Callable[..., Any]) -> int:
     return len(lines) - len(docstring)
 
 
-def _check_one_step(model: Any) -> None:
+def _check_mixed_precision(build: Callable[..., Any], args: Any, kwargs: Any) -> None:
+    import keras
+
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = build(*args, **kwargs)
+    finally:
+        keras.config.set_dtype_policy(policy)
+    with_weights = [layer for layer in model.layers if layer.weights]
+    kinds = {layer.name: layer.compute_dtype for layer in with_weights if layer not in _last(model)}
+    assert set(kinds.values()) <= {"float16"}, f"under mixed_float16 not in float16: {kinds}"
+    stored = {keras.backend.standardize_dtype(weight.dtype) for weight in model.trainable_weights}
+    assert stored <= {"float32"}, f"under mixed_float16 weights are stored as {sorted(stored)}"
+    batch, targets = _compile_for_one_step(model)
+    for output in keras.tree.flatten(model(batch, training=False)):
+        dtype = keras.backend.standardize_dtype(output.dtype)
+        assert dtype == "float32", f"under mixed_float16 the model answers in {dtype}"
+    loss = model.train_on_batch(batch, targets, return_dict=True)["loss"]
+    assert math.isfinite(loss), f"under mixed_float16 the loss is {loss}"
+
+
+def _last(model: Any) -> list[Any]:
+    return [output._keras_history.operation for output in model.outputs]
+
+
+def _compile_for_one_step(model: Any) -> tuple[Any, Any]:
     import keras
 
     batch = _random_batch(model.inputs, size=32)  # so many that no relu stays at 0 for all rows
@@ -400,10 +427,17 @@ def _check_one_step(model: Any) -> None:
     losses, targets = [loss for loss, _ in pairs], [target for _, target in pairs]
     if len(pairs) == 1:
         losses, targets = losses[0], targets[0]
+    model.compile(optimizer=keras.optimizers.SGD(0.01), loss=losses, run_eagerly=True)
+    return batch, targets
+
+
+def _check_one_step(model: Any) -> None:
+    import keras
+
     variables = model.trainable_variables
     assert variables, "the model has no trainable weights"
     before = [keras.ops.convert_to_numpy(variable) for variable in variables]
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss=losses, run_eagerly=True)
+    batch, targets = _compile_for_one_step(model)
     for step in (model.train_on_batch, model.test_on_batch):
         loss = step(batch, targets, return_dict=True)["loss"]
         assert math.isfinite(loss), f"{step.__name__} gives the loss {loss}"

@@ -19,6 +19,7 @@ TO_LEVEL_4 = {
     "layers",
     "models",
     "training",
+    "explain",
     "tuning",
     "serving",
 }
@@ -58,6 +59,7 @@ RULES = {
     "layers": rule(LEVEL_0, "keras"),
     "models": rule(LEVEL_0 | {"layers"}, "keras"),
     "training": rule(LEVEL_0 | {"layers"}, "keras numpy", "IPython sklearn tensorflow"),
+    "explain": rule(LEVEL_0 | {"layers"}, "keras numpy", "tensorflow"),
     "tuning": rule(
         LEVEL_0 | {"models", "training"},
         "keras keras_tuner numpy",
@@ -174,6 +176,9 @@ def test_imports_keep_to_the_table():
         ("models/a.py", "from dlnotes.training import track", "must not import dlnotes.training"),
         ("training/a.py", "from dlnotes.models import build_mlp", "must not import dlnotes.models"),
         ("training/a.py", "import IPython", "training must not import IPython at its top"),
+        ("explain/a.py", "from dlnotes.models import build_mlp", "must not import dlnotes.models"),
+        ("explain/a.py", "from dlnotes.training import track", "must not import dlnotes.training"),
+        ("explain/a.py", "import tensorflow", "explain must not import tensorflow at its top"),
         ("serving/a.py", "from dlnotes.models import build_mlp", "must not import dlnotes.models"),
         ("runtime.py", "import keras", "runtime must not import keras at its top"),
         ("runtime.py", "if True:\n    import keras", "must not import keras at its top"),
@@ -248,6 +253,7 @@ HEAVY = {"tensorflow", "keras", "pandas", "sklearn", "scipy", "matplotlib", "IPy
         ("import dlnotes.runtime, dlnotes.reporting", HEAVY),
         ("import dlnotes.plotting", {"tensorflow", "keras", "pandas", "sklearn"}),
         ("from dlnotes.training import track", HEAVY),
+        ("import dlnotes.explain", HEAVY | {"numpy"}),
     ],
 )
 def test_light_imports_load_nothing_heavy(statement, unwanted):

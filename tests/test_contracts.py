@@ -219,8 +219,8 @@ def build_good(units, *, activation="relu", name="good"):
     """Build one layer."""
     inputs = keras.Input((3,), name="features")
     units = check_int("units", units, low=1)
-    outputs = keras.layers.Dense(units, activation=activation, name="output")(inputs)
-    return keras.Model(inputs, outputs, name=name)
+    outputs = keras.layers.Dense(units, activation=activation, dtype="float32", name="output")
+    return keras.Model(inputs, outputs(inputs), name=name)
 
 
 def build_compiled(units, *, name="compiled"):
@@ -279,9 +279,25 @@ def build_overflowing(units, *, name="overflowing"):
     return keras.Model(inputs, output(inputs), name=name)
 
 
+def build_rounding(units, *, name="rounding"):
+    """Build one layer."""
+    inputs = keras.Input((3,), name="features")
+    return keras.Model(inputs, keras.layers.Dense(units, name="output")(inputs), name=name)
+
+
+def build_unmixed(units, *, name="unmixed"):
+    """Build two layers."""
+    inputs = keras.Input((3,), name="features")
+    hidden = keras.layers.Dense(4, dtype="float32", name="hidden")(inputs)
+    outputs = keras.layers.Dense(units, dtype="float32", name="output")(hidden)
+    return keras.Model(inputs, outputs, name=name)
+
+
 @pytest.mark.parametrize(
     ("build", "error", "match"),
     [
+        (build_rounding, AssertionError, "answers in float16"),
+        (build_unmixed, AssertionError, "not in float16: {'hidden': 'float32'}"),
         (build_compiled, AssertionError, "must come uncompiled"),
         (build_unnamed, AssertionError, "without a name of their own"),
         (build_positional, AssertionError, "`activation` must be keyword-only"),

@@ -1,7 +1,12 @@
+import ast
+import json
 import re
+import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -31,6 +36,61 @@ def test_every_dependency_has_a_pin_that_satisfies_it():
         name = re.sub(r"[-_.]+", "-", requirement.name).lower()
         assert name in PINS, f"requirements.txt does not pin {requirement.name}"
         assert Version(PINS[name]) in requirement.specifier, f"{name} {PINS[name]}"
+
+
+def canonical(name):
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported(sources):
+    """The top-level names of all third-party modules that the sources import."""
+    names = set()
+    for node in (node for source in sources for node in ast.walk(ast.parse(source))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.partition(".")[0])
+    return names - set(sys.stdlib_module_names) - {"dlnotes"}
+
+
+def undeclared(modules, requirements):
+    """The modules that come from none of the required distributions."""
+    declared = {canonical(Requirement(text).name) for text in requirements}
+    sources = packages_distributions()
+    return {
+        module
+        for module in modules
+        if not declared & {canonical(name) for name in [*sources.get(module, ()), module]}
+    }
+
+
+@pytest.mark.parametrize(
+    ("folder", "extras", "own"),
+    [
+        ("dlnotes", ("gpu", "serve"), set()),
+        ("notebooks", ("gpu",), set()),
+        ("tests", ("gpu", "serve", "dev"), {"benchmarks", "contracts"}),
+    ],
+)
+def test_every_import_is_a_declared_dependency(folder, extras, own):
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / folder).rglob("*.py")]
+    for path in (ROOT / folder).glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        sources += ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+    requirements = list(PROJECT["project"]["dependencies"])
+    for extra in extras:
+        requirements += PROJECT["project"]["optional-dependencies"][extra]
+    local = {path.stem for path in (ROOT / folder).rglob("*.py")} if folder == "tests" else set()
+    planted = {"no_such_module"}  # a test imports it to see it fail
+    assert imported(sources) > {"numpy", "keras"}
+    assert not undeclared(imported(sources) - own - local - planted, requirements)
+
+
+def test_an_undeclared_import_is_found():
+    sources = ["import numpy.linalg\nimport sys", "def f():\n    from scipy.signal import lfilter"]
+    assert imported(sources) == {"numpy", "scipy"}
+    assert undeclared(imported(sources), ["numpy>=2"]) == {"scipy"}
+    assert undeclared({"sklearn"}, ["scikit-learn>=1.6"]) == set()
 
 
 def test_one_tensorflow_is_pinned_and_each_platform_gets_exactly_one():

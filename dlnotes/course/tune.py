@@ -22,6 +22,7 @@ LOADERS: dict[str, Callable[[], Any]] = {
     "moons": datasets.make_moons,
     "spiral": datasets.make_spiral,
     "blobs": datasets.make_blobs,
+    "mnist_5k": datasets.load_mnist_5k,
     "mnist": datasets.load_mnist,
     "fashion_mnist": datasets.load_fashion_mnist,
     "cifar10": datasets.load_cifar10,

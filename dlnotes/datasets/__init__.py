@@ -20,7 +20,14 @@ from dlnotes.datasets.fetch import (
     read_member,
     read_members,
 )
-from dlnotes.datasets.images import load_cifar10, load_digits, load_fashion_mnist, load_mnist
+from dlnotes.datasets.images import (
+    load_cifar10,
+    load_digits,
+    load_fashion_mnist,
+    load_mnist,
+    load_mnist_5k,
+    load_photos,
+)
 from dlnotes.datasets.registry import (
     DatasetFile,
     DatasetInfo,
@@ -38,7 +45,14 @@ from dlnotes.datasets.tabular import (
     load_placements_xy,
     load_wine,
 )
-from dlnotes.datasets.types import ImageData, PointData, SplitData, TableData, TabularData
+from dlnotes.datasets.types import (
+    ImageData,
+    PhotoData,
+    PointData,
+    SplitData,
+    TableData,
+    TabularData,
+)
 
 __all__ = [
     "SPLIT_SEED",
@@ -51,6 +65,7 @@ __all__ = [
     "DatasetNotAvailable",
     "DownloadError",
     "ImageData",
+    "PhotoData",
     "PointData",
     "RegistryError",
     "SplitData",
@@ -69,7 +84,9 @@ __all__ = [
     "load_fashion_mnist",
     "load_iris",
     "load_mnist",
+    "load_mnist_5k",
     "load_npz",
+    "load_photos",
     "load_placements",
     "load_placements_xy",
     "load_registry",

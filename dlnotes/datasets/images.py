@@ -13,7 +13,7 @@ from dlnotes.datasets.fetch import (
 )
 from dlnotes.datasets.registry import dataset_info
 from dlnotes.datasets.splits import split_indices
-from dlnotes.datasets.types import ImageData
+from dlnotes.datasets.types import ImageData, PhotoData
 
 _DIGITS = tuple("0123456789")
 _CLOTHES = (
@@ -64,6 +64,52 @@ def load_digits(*, test_size: float = 0.15, val_size: float = 0.15) -> ImageData
     train, val, test = split_indices(y, test_size=test_size, val_size=val_size)
     parts = {"train": (x[train], y[train]), "val": (x[val], y[val]), "test": (x[test], y[test])}
     return _image_data("digits", parts, _DIGITS, (0.0, 1.0))
+
+
+def load_photos() -> PhotoData:
+    """Return scikit-learn's two sample photographs as bytes 0 to 255, red, green, blue.
+
+    Another release of the JPEG decoder may change single values by one count.
+
+    Example:
+        >>> load_photos()
+        PhotoData('photos', china=(427, 640, 3), flower=(427, 640, 3))
+    """
+    from sklearn import datasets as bundled
+
+    info = dataset_info("photos")
+    return PhotoData(
+        name="photos",
+        china=bundled.load_sample_image("china.jpg"),
+        flower=bundled.load_sample_image("flower.jpg"),
+        pixel_range=(0.0, 255.0),
+        description=info.notes,
+        license=info.license,
+        source=info.source,
+    )
+
+
+def load_mnist_5k(*, val_size: float = 0.1) -> ImageData:
+    """Return 5,000 pictures of MNIST as bytes 0 to 255: the small form of `load_mnist`.
+
+    The 1,000 test pictures, 100 of each digit, are the same whatever `val_size` is.
+
+    Args:
+        val_size: Fraction of the other 4,000 for the validation part; 0 leaves all to learn from.
+
+    Raises:
+        ValueError: If the fraction is out of range.
+        DatasetDamaged: If its file has changed.
+
+    Example:
+        >>> load_mnist_5k()
+        ImageData('mnist_5k', train=3600, val=400, test=1000, shape=(28, 28))
+    """
+    arrays = load_npz(read_dataset_file("mnist_5k", "mnist_5k.npz"), ("x", "y"))
+    x, y = arrays["x"], arrays["y"]
+    rest, _, test = split_indices(y, test_size=0.2, val_size=0.0)
+    parts = {"x_train": x[rest], "y_train": y[rest], "x_test": x[test], "y_test": y[test]}
+    return _official_split("mnist_5k", parts, _DIGITS, val_size)
 
 
 def load_mnist(*, val_size: float = 0.1, directory: str | Path | None = None) -> ImageData:

@@ -162,6 +162,54 @@ class ImageData(SplitData):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PhotoData:
+    """Two colour photographs: arrays ``(H, W, 3)`` of bytes 0 to 255, red, green, blue; read-only.
+
+    Attributes:
+        name: The dataset's name in the registry.
+        china: A summer palace by day: sky, roofs, fine lattices.
+        flower: One orange dahlia before a blurred, dark background.
+        pixel_range: The smallest and largest possible pixel value.
+        description: One or two sentences.
+        license: Under which terms the photos may be used.
+        source: Who took them and where they come from.
+    """
+
+    name: str
+    china: np.ndarray
+    flower: np.ndarray
+    pixel_range: tuple[float, float]
+    description: str
+    license: str
+    source: str
+
+    def __post_init__(self) -> None:
+        for field in ("china", "flower"):
+            photo = _read_only(field, getattr(self, field))
+            if photo.ndim != 3 or photo.shape[-1] != 3 or photo.dtype != np.uint8:
+                raise ValueError(
+                    f"`{field}` must be bytes of shape (H, W, 3). "
+                    f"Received: shape={photo.shape}, dtype={photo.dtype}"
+                )
+            object.__setattr__(self, field, photo)
+
+    def describe(self) -> str:
+        """Return a short text: what they are, how large, by whom, under which licence."""
+        return "\n".join(
+            [
+                f"{self.name}: {self.description}",
+                f"china: {self.china.shape}, flower: {self.flower.shape}",
+                f"source: {self.source}",
+                f"licence: {self.license}",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        shapes = f"china={self.china.shape}, flower={self.flower.shape}"
+        return f"PhotoData({self.name!r}, {shapes})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TableData:
     """A table as it arrived, the truth behind it, and the list of what is wrong with it.
 

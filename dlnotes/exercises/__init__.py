@@ -18,6 +18,11 @@ MODULES = {
     "11": "regularization",
     "12": "tuning",
     "13": "functional_api",
+    "14": "image_preprocessing",
+    "15": "convolution",
+    "16": "convnets",
+    "17": "transfer_learning",
+    "18": "inside_convnets",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

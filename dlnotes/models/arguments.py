@@ -36,6 +36,38 @@ def check_input_shape(shape: Any, name: str = "input_shape") -> tuple[int, ...]:
     return lengths
 
 
+def check_picture_shape(input_shape: Any, smallest: int, because: str) -> tuple[int, int, int]:
+    """Return the shape of one picture, (height, width, channels), each side >= `smallest`.
+
+    `because` says in the message why the network needs so many pixels.
+
+    Raises:
+        TypeError: If it is not a tuple or list of integers.
+        ValueError: If it has other than three axes, the channels stand first, or it is too small.
+    """
+    shape = check_input_shape(input_shape)
+    if len(shape) != 3:
+        hint = f", for gray pictures {(*shape, 1)}" if len(shape) == 2 else ""
+        raise ValueError(
+            f"`input_shape` must be (height, width, channels){hint}. "
+            f"{received(input_shape=input_shape)}"
+        )
+    height, width, channels = shape
+    odd = height < smallest or width == channels  # else it may be a low map with many channels
+    if height in (1, 3, 4) and min(width, channels) > 4 and odd:
+        raise ValueError(
+            "`input_shape` must have the channels last: (height, width, channels), here "
+            f"{(width, channels, height)}; `numpy.moveaxis(x, 1, -1)` turns a batch. "
+            f"{received(input_shape=input_shape)}"
+        )
+    if min(height, width) < smallest:
+        raise ValueError(
+            f"`input_shape` must be at least {smallest} x {smallest} pixels, since {because}. "
+            f"{received(input_shape=input_shape)}"
+        )
+    return shape
+
+
 def check_activation(name: str, activation: Any) -> str:
     """Return the name of a Keras activation function.
 

@@ -7,12 +7,13 @@ import keras
 from dlnotes.models.arguments import (
     check_activation,
     check_flag,
-    check_input_shape,
     check_model_name,
+    check_picture_shape,
     check_positive_integers,
     output_layer,
 )
-from dlnotes.validation import check_float, check_int, received
+from dlnotes.models.blocks import HEADS, check_momentum, convolution, head_layer, pooling_layer
+from dlnotes.validation import check_choice, check_float, check_int, received
 
 
 def build_small_cnn(
@@ -21,17 +22,20 @@ def build_small_cnn(
     *,
     filters: Sequence[int] = (16, 32),
     kernel_size: int = 3,
+    pooling: str = "max",
+    head: str = "flatten",
     dense_units: int = 64,
     dropout: float = 0.0,
     activation: str = "relu",
     batch_normalization: bool = False,
+    momentum: float = 0.99,
     name: str = "small_cnn",
 ) -> keras.Model:
     """Build a convolutional network that classifies pictures.
 
     For each entry of `filters` a block: convolution of unchanged height and width, batch
-    normalization if wanted, activation, and max pooling that halves height and width (an odd last
-    row or column is dropped). Then a dense layer and the output.
+    normalization if wanted, activation, and pooling that halves height and width (an odd last
+    row or column is dropped). Then the head, a dense layer and the output.
 
     Args:
         input_shape: Shape of one picture, ``(H, W, C)``: height, width, channels. H and W must be
@@ -39,11 +43,17 @@ def build_small_cnn(
         num_classes: 1 gives one sigmoid unit for a yes-or-no answer; K >= 2 gives K softmax units.
         filters: Number of filters in each block, one block or more.
         kernel_size: Height and width of each filter.
+        pooling: "max" or "average": what each block keeps of 2 x 2 numbers.
+        head: How the last maps become one row of numbers: "flatten" keeps each position,
+            "global_average" and "global_max" keep one number a filter, wherever it comes from.
         dense_units: Units of the dense layer before the output; 0 leaves it out.
         dropout: Share of its inputs that the output layer does without in training, in [0, 1).
         activation: Name of a Keras activation for the blocks and the dense layer.
         batch_normalization: Whether each block normalizes before its activation; its convolution
             then has no bias, which the normalization would take away again.
+        momentum: Share of the old value that the moving averages of batch normalization keep at
+            each step, in [0, 1). With 0.99 they follow after some hundreds of steps: choose 0.9
+            for a training that has no more than that.
         name: The model's name.
 
     Returns:
@@ -53,62 +63,37 @@ def build_small_cnn(
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If a number is out of range, the picture is too small for the blocks or has its
-            channels first, or the activation is unknown.
+            channels first, or a name is unknown.
 
     Example:
         >>> build_small_cnn((28, 28, 1), 10).count_params()
         105866
+        >>> build_small_cnn((28, 28, 1), 10, head="global_average").count_params()
+        7562
     """
     filters = check_positive_integers("filters", filters)
-    input_shape = _check_picture_shape(input_shape, filters)
+    if not filters:
+        raise ValueError(f"`filters` must hold at least one number. {received(filters=filters)}")
+    halved = f"each of the {len(filters)} blocks in `filters` halves height and width"
+    input_shape = check_picture_shape(input_shape, 2 ** len(filters), halved)
     num_classes = check_int("num_classes", num_classes, low=1)
     kernel_size = check_int("kernel_size", kernel_size, low=1)
+    head = check_choice("head", head, HEADS)
     dense_units = check_int("dense_units", dense_units, low=0)
     dropout = check_float("dropout", dropout, low=0, high=1, open_high=True)
     activation = check_activation("activation", activation)
-    normalized = check_flag("batch_normalization", batch_normalization)
+    momentum = check_momentum(momentum)
+    if not check_flag("batch_normalization", batch_normalization):
+        momentum = None
     name = check_model_name(name)
 
-    last = {"data_format": "channels_last"}  # whatever the user's keras.json says
     inputs = x = keras.Input(input_shape, name="pixels")
     for i, count in enumerate(filters, start=1):
-        x = keras.layers.Conv2D(
-            count, kernel_size, padding="same", use_bias=not normalized, name=f"conv_{i}", **last
-        )(x)
-        if normalized:
-            x = keras.layers.BatchNormalization(name=f"norm_{i}")(x)
-        x = keras.layers.Activation(activation, name=f"activation_{i}")(x)
-        x = keras.layers.MaxPooling2D(2, name=f"pool_{i}", **last)(x)
-    x = keras.layers.Flatten(name="flatten", **last)(x)
+        x = convolution(x, count, kernel_size, str(i), momentum=momentum, activation=activation)
+        x = pooling_layer(pooling, f"pool_{i}")(x)
+    x = head_layer(head)(x)
     if dense_units:
         x = keras.layers.Dense(dense_units, activation=activation, name="dense")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name="dropout")(x)
     return keras.Model(inputs, output_layer(num_classes)(x), name=name)
-
-
-def _check_picture_shape(input_shape: Sequence[int], filters: tuple[int, ...]) -> tuple[int, ...]:
-    shape = check_input_shape(input_shape)
-    if len(shape) != 3:
-        hint = f", for gray pictures {(*shape, 1)}" if len(shape) == 2 else ""
-        raise ValueError(
-            f"`input_shape` must be (height, width, channels){hint}. "
-            f"{received(input_shape=input_shape)}"
-        )
-    height, width, channels = shape
-    if height in (1, 3, 4) and min(width, channels) > 4:
-        raise ValueError(
-            "`input_shape` must have the channels last: (height, width, channels), here "
-            f"{(width, channels, height)}; `numpy.moveaxis(x, 1, -1)` turns a batch. "
-            f"{received(input_shape=input_shape)}"
-        )
-    if not filters:
-        raise ValueError(f"`filters` must hold at least one number. {received(filters=filters)}")
-    smallest = 2 ** len(filters)
-    if min(height, width) < smallest:
-        raise ValueError(
-            f"`input_shape` must be at least {smallest} x {smallest} pixels, since each of the "
-            f"{len(filters)} blocks in `filters` halves height and width. "
-            f"{received(input_shape=input_shape, filters=filters)}"
-        )
-    return shape

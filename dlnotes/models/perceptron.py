@@ -4,7 +4,12 @@ from collections.abc import Sequence
 
 import keras
 
-from dlnotes.models.arguments import check_activation, check_input_shape, check_model_name
+from dlnotes.models.arguments import (
+    check_activation,
+    check_input_shape,
+    check_model_name,
+    output_layer,
+)
 from dlnotes.validation import received
 
 
@@ -19,7 +24,7 @@ def build_perceptron(
         name: The model's name.
 
     Returns:
-        An uncompiled model from (B, D) to (B, 1).
+        An uncompiled model from (B, D) to (B, 1), in float32 under the mixed_float16 policy, too.
 
     Raises:
         TypeError: If an argument has the wrong type.
@@ -36,5 +41,5 @@ def build_perceptron(
     name = check_model_name(name)
 
     inputs = keras.Input(input_shape, name="features")
-    outputs = keras.layers.Dense(1, activation=activation, name="neuron")(inputs)
+    outputs = output_layer(1, activation, name="neuron")(inputs)
     return keras.Model(inputs, outputs, name=name)

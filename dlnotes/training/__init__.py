@@ -21,7 +21,16 @@ from dlnotes.training.progress import LiveBar, track
 if TYPE_CHECKING:
     from dlnotes.training.callbacks import LiveProgress, MonitorCheck, standard_callbacks
     from dlnotes.training.copies import Copies, fit_copies
+    from dlnotes.training.distillation import Distiller, distillation_losses, soft_targets
+    from dlnotes.training.fine_tuning import (
+        Phase,
+        adapt_normalization,
+        fine_tune,
+        freeze_to,
+        two_phases,
+    )
     from dlnotes.training.lr_finder import RangeTest, find_learning_rate
+    from dlnotes.training.pictures import check_pictures
     from dlnotes.training.presets import compile_for
     from dlnotes.training.probes import ActivationProbe, GradientProbe
     from dlnotes.training.schedules import (
@@ -30,11 +39,13 @@ if TYPE_CHECKING:
         PiecewiseConstantDecay,
         WarmupCosineDecay,
     )
+    from dlnotes.training.versions import Versions, fit_versions
 
 __all__ = [
     "ActivationProbe",
     "BinaryScores",
     "Copies",
+    "Distiller",
     "ExponentialDecay",
     "GradientProbe",
     "LiveBar",
@@ -42,29 +53,49 @@ __all__ = [
     "MonitorCheck",
     "MulticlassScores",
     "OneCycle",
+    "Phase",
     "PiecewiseConstantDecay",
     "RangeTest",
     "RegressionScores",
+    "Versions",
     "WarmupCosineDecay",
+    "adapt_normalization",
+    "check_pictures",
     "compile_for",
+    "distillation_losses",
     "evaluate_binary",
     "evaluate_multiclass",
     "evaluate_regression",
     "find_learning_rate",
+    "fine_tune",
     "fit_copies",
+    "fit_versions",
+    "freeze_to",
     "row_losses",
+    "soft_targets",
     "standard_callbacks",
     "track",
+    "two_phases",
     "worst_rows",
 ]
 
 WITH_KERAS = {
     "callbacks": ("LiveProgress", "MonitorCheck", "standard_callbacks"),
     "copies": ("Copies", "fit_copies"),
+    "distillation": ("Distiller", "distillation_losses", "soft_targets"),
+    "fine_tuning": (
+        "Phase",
+        "adapt_normalization",
+        "fine_tune",
+        "freeze_to",
+        "two_phases",
+    ),
     "lr_finder": ("RangeTest", "find_learning_rate"),
+    "pictures": ("check_pictures",),
     "presets": ("compile_for",),
     "probes": ("ActivationProbe", "GradientProbe"),
     "schedules": ("ExponentialDecay", "OneCycle", "PiecewiseConstantDecay", "WarmupCosineDecay"),
+    "versions": ("Versions", "fit_versions"),
 }
 
 

@@ -28,7 +28,9 @@ def part(data, name):
 
 def test_every_dataset_without_download_is_under_contract():
     infos = datasets.load_registry().values()
-    assert set(LOADERS) == {info.name for info in infos if info.kind != "download"}
+    names = {info.name for info in infos if info.kind != "download"}
+    # photos: no classes, no split. mnist_5k: bytes, a test part of its own. They have their files
+    assert set(LOADERS) == names - {"photos", "mnist_5k"}
 
 
 @pytest.mark.parametrize("name", LOADERS)

@@ -97,26 +97,6 @@ def test_mlp_chooses_the_output_by_the_number_of_classes():
     assert layer_facts(scores) == [("hidden_1", 4, "tanh"), ("output", 1, "linear")]
 
 
-@pytest.mark.parametrize(("activation", "name"), [(None, "sigmoid"), ("linear", "linear")])
-def test_mlp_learns_in_mixed_precision_and_answers_in_float32(activation, name):
-    before = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("mixed_float16")
-        model = build_mlp((2,), 1, output_activation=activation)
-    finally:
-        keras.config.set_dtype_policy(before)
-    kinds = {layer.name: layer.compute_dtype for layer in model.layers}
-    assert (kinds["hidden_1"], kinds["output"], model.output.dtype) == (
-        "float16",
-        "float32",
-        "float32",
-    )
-    assert layer_facts(model)[-1] == ("output", 1, name)
-    model.compile("sgd", "mse", run_eagerly=True)
-    rng = np.random.default_rng(0)
-    assert np.isfinite(model.train_on_batch(rng.normal(size=(8, 2)), rng.integers(2, size=8)))
-
-
 def test_mlp_flattens_pictures_and_can_do_without_hidden_layers():
     model = check_builder_contract(build_mlp, [(8, 8), 10], {"hidden_units": ()})
     assert [layer.name for layer in model.layers] == ["features", "flatten", "output"]

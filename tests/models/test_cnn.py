@@ -24,10 +24,14 @@ REFUSALS = [
     Refusal(((8, 8, 1), 3), {"filters": 8}, TypeError, "`filters` must be a tuple of positive"),
     Refusal(((8, 8, 1), 3), {"filters": (8, 0)}, ValueError, "`filters` must be a tuple of pos"),
     Refusal(((8, 8, 1), 3), {"kernel_size": (3, 3)}, TypeError, "`kernel_size` must be an integer"),
+    Refusal(((8, 8, 1), 3), {"pooling": "min"}, ValueError, "`pooling` must be one of 'max', 'av"),
+    Refusal(((8, 8, 1), 3), {"head": None}, ValueError, "`head` must be one of 'flatten', 'glob"),
     Refusal(((8, 8, 1), 3), {"dense_units": -1}, ValueError, "`dense_units` must be an integer >"),
     Refusal(((8, 8, 1), 3), {"dropout": 1.0}, ValueError, r"`dropout` must be .* in \[0, 1\)"),
     Refusal(((8, 8, 1), 3), {"activation": "bent"}, ValueError, "`activation` must be an activat"),
     Refusal(((8, 8, 1), 3), {"batch_normalization": 1}, TypeError, "must be True or False"),
+    Refusal(((8, 8, 1), 3), {"momentum": 1}, ValueError, r"`momentum` must be .* in \[0, 1\)"),
+    Refusal(((8, 8, 1), 3), {"momentum": "0.9"}, TypeError, "`momentum` must be a number"),
     Refusal(((8, 8, 1), 3), {"name": ""}, ValueError, "`name` must not be empty"),
 ]
 
@@ -75,10 +79,59 @@ def test_cnn_counts_its_parameters_as_one_does_by_hand():
     assert model.count_params() == sum(by_hand.values()) == 105_866
 
 
+def test_cnn_pools_the_largest_or_the_mean():
+    picture = np.array([[1.0, 2.0, 0.0], [4.0, 9.0, 0.0], [7.0, 7.0, 7.0]]).reshape(1, 3, 3, 1)
+    options = {"filters": (1,), "kernel_size": 1, "activation": "linear", "dense_units": 0}
+    for pooling, expected in (("max", 9.0), ("average", 4.0)):  # the third row and column are odd
+        model = build_small_cnn((3, 3, 1), 2, pooling=pooling, **options)
+        model.get_layer("conv_1").set_weights([np.ones((1, 1, 1, 1)), np.zeros(1)])
+        pooled = keras.Model(model.inputs[0], model.get_layer("pool_1").output)
+        np.testing.assert_allclose(np.ravel(pooled(picture)), [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize("head", ["global_average", "global_max"])
+def test_cnn_with_a_global_head_has_as_many_parameters_at_every_size(head):
+    model = check_builder_contract(build_small_cnn, [(8, 8, 1), 3], {"head": head}, max_lines=46)
+    assert names(model)[-3:] == [head, "dense", "output"]
+    counts = {build_small_cnn((side, side, 1), 3, head=head).count_params() for side in (8, 28, 56)}
+    assert counts == {(9 * 16 + 16) + (9 * 16 * 32 + 32) + (32 * 64 + 64) + (64 * 3 + 3)}
+    flat = [build_small_cnn((side, side, 1), 3).count_params() for side in (28, 56)]
+    assert flat[1] - flat[0] == (14 * 14 - 7 * 7) * 32 * 64
+
+
+def test_heads_keep_the_mean_or_the_largest_number_of_each_map():
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 1))
+    for head, summary in (("global_average", np.mean), ("global_max", np.max)):
+        model = build_small_cnn((6, 6, 1), 2, filters=(3,), head=head, activation="linear")
+        outputs = [model.get_layer(name).output for name in ("pool_1", head)]
+        maps, row = map(np.asarray, keras.Model(model.inputs[0], outputs)(x))
+        np.testing.assert_allclose(row, summary(maps, axis=(1, 2)), atol=1e-6)
+
+
+def test_a_global_head_forgets_where_it_was():
+    rng = np.random.default_rng(0)
+    picture = np.zeros((1, 16, 16, 1))
+    picture[:, 4:7, 4:7] = rng.normal(size=(3, 3, 1))
+    moved = np.roll(picture, 4, axis=(1, 2))  # by the stride of two poolings
+    for head in ("global_average", "global_max", "flatten"):
+        model = build_small_cnn((16, 16, 1), 3, head=head)
+        same = np.abs(np.asarray(model(picture)) - np.asarray(model(moved))).max() < 1e-6
+        assert same == (head != "flatten")
+
+
+def test_momentum_is_that_of_every_normalization():
+    options = {"batch_normalization": True, "momentum": 0.9}
+    model = build_small_cnn((8, 8, 1), 3, **options)
+    assert [model.get_layer(f"norm_{i}").momentum for i in (1, 2)] == [0.9, 0.9]
+    assert build_small_cnn((8, 8, 1), 3, batch_normalization=True).get_layer(
+        "norm_1"
+    ).momentum == pytest.approx(0.99)
+
+
 def test_cnn_takes_the_smallest_pictures_and_few_rows_of_many_channels():
     assert build_small_cnn((4, 5, 1), 2).get_layer("pool_2").output.shape == (None, 1, 1, 32)
     # the features of another network, not a picture with its channels first
-    assert build_small_cnn((4, 4, 64), 2).input_shape == (None, 4, 4, 64)
+    assert build_small_cnn((4, 8, 64), 2).input_shape == (None, 4, 8, 64)
 
 
 def test_cnn_keeps_its_channels_last_whatever_keras_is_set_to():
@@ -89,22 +142,6 @@ def test_cnn_keeps_its_channels_last_whatever_keras_is_set_to():
     finally:
         keras.config.set_image_data_format(before)
     assert model.get_layer("pool_1").output.shape == (None, 4, 6, 4)
-
-
-def test_cnn_learns_in_mixed_precision_and_answers_in_float32():
-    before = keras.config.dtype_policy()
-    try:
-        keras.config.set_dtype_policy("mixed_float16")
-        model = build_small_cnn((8, 8, 1), 3, filters=(2,), batch_normalization=True)
-    finally:
-        keras.config.set_dtype_policy(before)
-    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
-    rng = np.random.default_rng(0)
-    loss = model.train_on_batch(rng.normal(size=(8, 8, 8, 1)), rng.integers(3, size=8))
-    assert np.isfinite(loss)
-    kinds = {layer.name: layer.compute_dtype for layer in model.layers}
-    assert kinds["conv_1"] == kinds["dense"] == "float16"
-    assert kinds["output"] == model.get_layer("conv_1").kernel.dtype == "float32"
 
 
 @pytest.mark.parametrize("policy", ["float32", "float64"])
