@@ -247,6 +247,26 @@ def rgb_to_gray(images: Any) -> np.ndarray:
     return check_images(images, channels=3) @ LUMA[:, None]
 
 
+def gray_to_rgb(images: Any) -> np.ndarray:
+    """Return gray pictures with three equal channels, for a network that wants colour.
+
+    The brightness stays: `rgb_to_gray` gives the picture back. The same as
+    ``tf.image.grayscale_to_rgb``.
+
+    Args:
+        images: Pictures (H, W, 1) or (B, H, W, 1).
+
+    Raises:
+        TypeError: If they are not numbers.
+        ValueError: If there is not one channel.
+
+    Example:
+        >>> gray_to_rgb([[[0.25]]])
+        array([[[0.25, 0.25, 0.25]]])
+    """
+    return np.repeat(check_images(images, channels=1), 3, axis=-1)
+
+
 def rgb_to_yuv(images: Any) -> np.ndarray:
     """Return brightness Y and the two colour differences U ~ B − Y and V ~ R − Y.
 

@@ -99,6 +99,11 @@ def test_colours_equal_tensorflow(images):
     # TensorFlow rounds the weight of red to 0.2989
     close(scratch.rgb_to_gray(images), tf.image.rgb_to_grayscale(images), 1.1e-4)
     close(scratch.rgb_to_gray(images), scratch.rgb_to_yuv(images)[..., :1])
+    gray = scratch.rgb_to_gray(images)
+    close(scratch.gray_to_rgb(gray), tf.image.grayscale_to_rgb(tf.constant(gray)))
+    close(scratch.rgb_to_gray(scratch.gray_to_rgb(gray)), gray)
+    with pytest.raises(ValueError, match="must have 1 channels"):
+        scratch.gray_to_rgb(images)
     gray = np.full((1, 1, 3), 0.3)
     close(scratch.rgb_to_yuv(gray), [[[0.3, 0, 0]]])
     blue, red = (scratch.rgb_to_yuv(np.eye(3)[None, [i]])[0, 0] for i in (2, 0))
