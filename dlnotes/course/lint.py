@@ -124,6 +124,7 @@ class Page:
         ]
 
 
+_LOUD = re.compile(r"(keras|keras_tuner|tensorflow|dlnotes\.(models|layers|tuning))\b")
 RULES: dict[str, Callable[[Page], Iterator[Finding]]] = {}
 
 
@@ -455,6 +456,19 @@ def imports_in_setup(page: Page) -> Iterator[Finding]:
         for node in ast.walk(_tree(cell["source"]) or ast.Module([], [])):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 yield index, f"this import belongs to the setup cell: {ast.unparse(node)}"
+
+
+@rule
+def tensorflow_starts_quietly(page: Page) -> Iterator[Finding]:
+    """What loads TensorFlow is imported under ``with runtime.quiet_start():``."""
+    for index, cell in page.code:
+        tree = _tree(cell["source"])
+        for node in tree.body if tree else []:
+            names = [alias.name for alias in getattr(node, "names", [])]
+            if isinstance(node, ast.ImportFrom):
+                names = [f"{node.module}.{name}" for name in names]
+            if isinstance(node, ast.Import | ast.ImportFrom) and any(map(_LOUD.match, names)):
+                yield index, f"this import belongs under quiet_start(): {ast.unparse(node)}"
 
 
 @rule

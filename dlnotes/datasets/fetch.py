@@ -483,6 +483,52 @@ def read_members(
         raise ArchiveError(f"{label} is not a readable archive: {error}") from error
 
 
+def read_matching(
+    archive: str | Path | bytes, pattern: str, *, max_size: int = _MAX_MEMBER
+) -> dict[str, bytes]:
+    """Return all members of a tar archive whose names match a pattern, read in memory.
+
+    For archives of so many files that the registry cannot name them.
+
+    Args:
+        archive: A tar archive (plain, gz, bz2, xz): its path or its bytes.
+        pattern: Regular expression that a member's whole name must match.
+        max_size: Largest number of bytes to accept, of all these members together.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the pattern is no regular expression.
+        ArchiveError: If a member that matches is no regular file or occurs twice, they are too
+            large together, or the archive is damaged.
+    """
+    if not isinstance(pattern, str):
+        raise TypeError(f"`pattern` must be a text. {received(pattern=pattern)}")
+    try:
+        wanted = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(
+            f"`pattern` must be a regular expression. {received(pattern=pattern)}"
+        ) from error
+    max_size = check_int("max_size", max_size, low=1)
+    if isinstance(archive, bytes):
+        label, data = "archive", archive
+    else:
+        path = check_path("archive", archive)
+        label, data = path.name, path.read_bytes()
+    found: dict[str, bytes] = {}
+    total = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data), mode="r:*") as tar:
+            for entry in tar:
+                if wanted.fullmatch(entry.name):
+                    total += entry.size
+                    _check_size(label, entry.name, total, max_size)
+                    found[entry.name] = _tar_content(label, tar, entry, found)
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ArchiveError(f"{label} is not a readable archive: {error}") from error
+    return found
+
+
 def _check_member_name(name: Any) -> str:
     if not isinstance(name, str):
         raise TypeError(f"`member` must be a name. {received(member=name)}")
@@ -501,18 +547,24 @@ def _from_tar(label: str, data: bytes, names: list[str], max_size: int) -> dict[
         for entry in tar:
             if entry.name not in names:
                 continue
-            if not entry.isreg():
-                raise ArchiveError(f"{label}: member {entry.name!r} is not a regular file")
-            if entry.name in found:
-                raise ArchiveError(f"{label}: member {entry.name!r} occurs twice")
-            _check_size(label, entry.name, entry.size, max_size)
-            stream = tar.extractfile(entry)
-            content = stream.read()
-            if len(content) != entry.size:
-                raise ArchiveError(f"{label}: member {entry.name!r} is cut short")
-            found[entry.name] = content
+            if entry.isreg():
+                _check_size(label, entry.name, entry.size, max_size)
+            found[entry.name] = _tar_content(label, tar, entry, found)
     _check_found(label, names, found)
     return found
+
+
+def _tar_content(
+    label: str, tar: tarfile.TarFile, entry: tarfile.TarInfo, found: Mapping[str, bytes]
+) -> bytes:
+    if not entry.isreg():
+        raise ArchiveError(f"{label}: member {entry.name!r} is not a regular file")
+    if entry.name in found:
+        raise ArchiveError(f"{label}: member {entry.name!r} occurs twice")
+    content = tar.extractfile(entry).read()
+    if len(content) != entry.size:
+        raise ArchiveError(f"{label}: member {entry.name!r} is cut short")
+    return content
 
 
 def _from_zip(label: str, data: bytes, names: list[str], max_size: int) -> dict[str, bytes]:

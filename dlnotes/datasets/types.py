@@ -210,6 +210,168 @@ class PhotoData:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class TextData(SplitData):
+    """Texts with a class each: inputs ``(N,)``, NumPy's strings, class numbers ``(N,)``.
+
+    Strings of one width for short texts, `numpy.dtypes.StringDType` for long ones of any length.
+    """
+
+    @property
+    def max_length(self) -> int:
+        """Number of characters of the longest text."""
+        return max((len(text) for text in self.x.tolist()), default=0)
+
+    def __repr__(self) -> str:
+        parts = f"train={len(self.x_train)}, val={len(self.x_val)}, test={len(self.x_test)}"
+        return f"{type(self).__name__}({self.name!r}, {parts}, classes={self.num_classes})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class ReviewData(TextData):
+    """Generated reviews: words and signs between single spaces; class 0 is blame, 1 is praise.
+
+    Attributes:
+        by_order_train: Whether the order of the words decides the class, booleans ``(N,)``.
+        by_order_val: The same for the validation part.
+        by_order_test: The same for the test part.
+        log_p_train: Natural logarithm of each text's probability under the grammar, ``(N,)``.
+        log_p_val: The same for the validation part.
+        log_p_test: The same for the test part.
+        seed: The seed that the reviews were drawn with.
+    """
+
+    by_order_train: np.ndarray
+    by_order_val: np.ndarray
+    by_order_test: np.ndarray
+    log_p_train: np.ndarray
+    log_p_val: np.ndarray
+    log_p_test: np.ndarray
+    seed: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for part in ("train", "val", "test"):
+            for field in (f"by_order_{part}", f"log_p_{part}"):
+                object.__setattr__(self, field, _read_only(field, getattr(self, field)))
+                rows = getattr(self, f"x_{part}")
+                check_same_length(**{field: getattr(self, field), f"x_{part}": rows})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CorpusData:
+    """Running text to learn to write from, cut into three parts.
+
+    Attributes:
+        name: The dataset's name in the registry.
+        train: Text to learn from.
+        val: Text for choosing between models.
+        test: Text for the final judgement.
+        files: The files that it was put together from.
+        description: One or two sentences.
+        license: Under which terms the text may be used.
+        source: Where it comes from.
+    """
+
+    name: str
+    train: str
+    val: str
+    test: str
+    files: tuple[str, ...]
+    description: str
+    license: str
+    source: str
+
+    def __post_init__(self) -> None:
+        for part in ("train", "val", "test"):
+            text = getattr(self, part)
+            if not isinstance(text, str):
+                raise TypeError(f"`{part}` must be a text. {received(**{part: text})}")
+            if not text:
+                raise ValueError(f"`{part}` must not be empty. {received(**{part: text})}")
+
+    def describe(self) -> str:
+        """Return a short text: what it is, how long, from where, under which licence."""
+        return "\n".join(
+            [
+                f"{self.name}: {self.description}",
+                f"characters: {len(self.train)} to train, {len(self.val)} to validate, "
+                f"{len(self.test)} to test",
+                f"source: {self.source}",
+                f"licence: {self.license}",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        parts = f"train={len(self.train)}, val={len(self.val)}, test={len(self.test)}"
+        return f"{type(self).__name__}({self.name!r}, {parts})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SequenceData(SplitData):
+    """Generated sequences: inputs ``(N, T, D)`` numbers or ``(N, T)`` tokens, targets by row.
+
+    Attributes:
+        seed: The seed that the sequences were drawn with.
+    """
+
+    seed: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class SeriesData:
+    """One number measured again and again at equal distances in time; read-only.
+
+    Attributes:
+        name: The dataset's name in the registry.
+        values: Float64 ``(T,)``; NaN where a measurement is missing.
+        times: When each value was taken, ``datetime64`` ``(T,)``; steps without a date for a
+            generated series are counted from 0.
+        unit: The values' unit; ``"1"`` for a pure number.
+        step: What lies between two values, such as "week".
+        season: Number of steps after which a season returns; 0 for a series without one.
+        description: One or two sentences.
+        license: Under which terms the data may be used.
+        source: Who measured them and where they come from.
+    """
+
+    name: str
+    values: np.ndarray
+    times: np.ndarray
+    unit: str
+    step: str
+    season: int
+    description: str
+    license: str
+    source: str
+
+    def __post_init__(self) -> None:
+        for field in ("values", "times"):
+            object.__setattr__(self, field, _read_only(field, getattr(self, field)))
+        check_same_length(values=self.values, times=self.times)
+
+    @property
+    def num_missing(self) -> int:
+        """How many values are missing."""
+        return int(np.isnan(self.values).sum())
+
+    def describe(self) -> str:
+        """Return a short text: what it is, how long, from where, under which licence."""
+        unit = "" if self.unit == "1" else f" in {self.unit}"
+        return "\n".join(
+            [
+                f"{self.name}: {self.description}",
+                f"values: {len(self.values)}{unit}, one a {self.step}, {self.num_missing} missing",
+                f"source: {self.source}",
+                f"licence: {self.license}",
+            ]
+        )
+
+    def __repr__(self) -> str:
+        facts = f"length={len(self.values)}, step={self.step!r}, missing={self.num_missing}"
+        return f"{type(self).__name__}({self.name!r}, {facts})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class TableData:
     """A table as it arrived, the truth behind it, and the list of what is wrong with it.
 

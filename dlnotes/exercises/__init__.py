@@ -23,6 +23,11 @@ MODULES = {
     "16": "convnets",
     "17": "transfer_learning",
     "18": "inside_convnets",
+    "19": "sequence_data",
+    "20": "recurrent_networks",
+    "21": "lstm_gru",
+    "22": "text",
+    "23": "forecasting",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

@@ -81,6 +81,7 @@ from dlnotes.scratch.decomposition import (
 )
 from dlnotes.scratch.dense import MLP, Dense, LayerOutput, forward
 from dlnotes.scratch.descent import Race, UpdateCost, batches, descend, race, update_costs
+from dlnotes.scratch.gates import GRUCell, LSTMCell, gate_values
 from dlnotes.scratch.gradcheck import gradient_error, numerical_gradient
 from dlnotes.scratch.image_filters import (
     gaussian_blur,
@@ -119,6 +120,7 @@ from dlnotes.scratch.initializers import (
     he_uniform,
     lecun_normal,
     lecun_uniform,
+    orthogonal,
     truncated_normal,
 )
 from dlnotes.scratch.landscapes import LeastSquares, Quadratic, SoftmaxRegression
@@ -140,8 +142,10 @@ from dlnotes.scratch.losses import (
     sparse_categorical_cross_entropy,
     sparse_categorical_cross_entropy_gradient,
 )
+from dlnotes.scratch.naive import drift, moving_average, naive, seasonal_naive
 from dlnotes.scratch.network_loss import NetworkLoss
 from dlnotes.scratch.networks import Networks, train_at_rates, tune_rate
+from dlnotes.scratch.ngrams import NGrams, perplexity
 from dlnotes.scratch.normalization import (
     BatchNormalization,
     LayerNormalization,
@@ -178,6 +182,14 @@ from dlnotes.scratch.races import (
     train_at_best_rate,
     walk,
 )
+from dlnotes.scratch.recurrent import (
+    RNN,
+    BidirectionalRNN,
+    Cell,
+    SimpleRNNCell,
+    StackedRNN,
+    spectral_radius,
+)
 from dlnotes.scratch.regularization import (
     Dropout,
     l1_gradient,
@@ -195,6 +207,21 @@ from dlnotes.scratch.schedules import (
     piecewise_constant,
     warmup_cosine,
 )
+from dlnotes.scratch.sequence_regressor import RateRuns, SequenceRegressor, fit_at_rates
+from dlnotes.scratch.series import (
+    Autoregression,
+    Rolling,
+    UnitRoot,
+    autocorrelation,
+    dickey_fuller,
+    difference,
+    fit_autoregression,
+    forecast_error,
+    interpolate_gaps,
+    rolling,
+    seasonal_means,
+    undo_difference,
+)
 from dlnotes.scratch.together import fit_together
 
 __all__ = [
@@ -206,23 +233,30 @@ __all__ = [
     "PCA",
     "PREWITT",
     "RGB_TO_YUV",
+    "RNN",
     "SGD",
     "SOBEL",
     "Activation",
     "AdaGrad",
     "Adam",
     "AdamW",
+    "Autoregression",
     "BatchNormalization",
     "BestWalk",
+    "BidirectionalRNN",
+    "Cell",
     "ConvGradients",
     "Cost",
     "CuredRun",
     "Dense",
     "Dropout",
+    "GRUCell",
+    "LSTMCell",
     "LayerNormalization",
     "LayerOutput",
     "LeastSquares",
     "Momentum",
+    "NGrams",
     "Nesterov",
     "NetworkLoss",
     "Networks",
@@ -231,13 +265,20 @@ __all__ = [
     "RMSProp",
     "Race",
     "RateRace",
+    "RateRuns",
     "ReceptiveField",
+    "Rolling",
     "Scalar",
+    "SequenceRegressor",
+    "SimpleRNNCell",
     "SoftmaxRegression",
+    "StackedRNN",
     "Tensor",
     "TunedNetworks",
+    "UnitRoot",
     "UpdateCost",
     "add_windows2d",
+    "autocorrelation",
     "average_blocks",
     "average_pool2d",
     "average_pool2d_gradient",
@@ -267,6 +308,9 @@ __all__ = [
     "depthwise_conv2d",
     "depthwise_conv2d_gradients",
     "descend",
+    "dickey_fuller",
+    "difference",
+    "drift",
     "edge_gradients",
     "elu",
     "elu_derivative",
@@ -274,12 +318,16 @@ __all__ = [
     "exponential_decay",
     "fans",
     "filter2d",
+    "fit_at_rates",
+    "fit_autoregression",
     "fit_cured",
     "fit_together",
     "fix_signs",
     "flip",
     "follow",
+    "forecast_error",
     "forward",
+    "gate_values",
     "gaussian_blur",
     "gaussian_kernel",
     "gaussian_noise",
@@ -301,6 +349,7 @@ __all__ = [
     "hinge_loss_gradient",
     "huber",
     "huber_gradient",
+    "interpolate_gaps",
     "interpolation_matrix",
     "l1_gradient",
     "l1_penalty",
@@ -325,13 +374,17 @@ __all__ = [
     "min_max",
     "mirror_border",
     "mistake_bound",
+    "moving_average",
+    "naive",
     "normal_cdf",
     "numerical_gradient",
     "one_cycle",
+    "orthogonal",
     "output_size",
     "pad2d",
     "perceptron_loss",
     "perceptron_loss_gradient",
+    "perplexity",
     "piecewise_constant",
     "pooling_cost",
     "power_iteration",
@@ -351,8 +404,11 @@ __all__ = [
     "rgb_to_gray",
     "rgb_to_yuv",
     "ridge",
+    "rolling",
     "rotate",
     "salt_and_pepper",
+    "seasonal_means",
+    "seasonal_naive",
     "selu",
     "selu_derivative",
     "share_a_sign",
@@ -365,6 +421,7 @@ __all__ = [
     "softmax_jacobian",
     "sparse_categorical_cross_entropy",
     "sparse_categorical_cross_entropy_gradient",
+    "spectral_radius",
     "standardize",
     "step",
     "swish",
@@ -379,6 +436,7 @@ __all__ = [
     "truncated_svd",
     "tune_rate",
     "unbroadcast",
+    "undo_difference",
     "update_costs",
     "walk",
     "warmup_cosine",

@@ -222,3 +222,35 @@ def lecun_uniform(shape: Sequence[int], rng: np.random.Generator) -> np.ndarray:
     fan_in, _ = fans(check_start(shape, rng))
     limit = np.sqrt(3 / fan_in)
     return rng.uniform(-limit, limit, shape)
+
+
+def orthogonal(shape: Sequence[int], rng: np.random.Generator, *, gain: float = 1.0) -> np.ndarray:
+    """Draw a matrix whose rows, or columns if these are fewer, are at right angles and of length 1.
+
+    A square one keeps the length of every vector: it turns and mirrors. Keras starts recurrent
+    kernels so.
+
+    Args:
+        shape: Rows and columns, each >= 1.
+        rng: Draws the numbers.
+        gain: Multiplies the matrix.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If the shape has not two axes, or a number is out of range.
+
+    References:
+        A. M. Saxe, J. L. McClelland and S. Ganguli, "Exact solutions to the nonlinear dynamics of
+        learning in deep linear neural networks" (2014), section 4.
+
+    Example:
+        >>> turn = orthogonal((3, 3), np.random.default_rng(0))
+        >>> np.allclose(turn @ turn.T, np.eye(3))
+        True
+    """
+    shape, gain = check_start(shape, rng), check_float("gain", gain)
+    if len(shape) != 2:
+        raise ValueError(f"`shape` must have two axes. {received(shape=shape)}")
+    q, r = np.linalg.qr(rng.normal(size=(max(shape), min(shape))))
+    q = q * np.sign(np.diag(r))  # else not all turns were equally probable
+    return gain * (q if shape[0] >= shape[1] else q.T)

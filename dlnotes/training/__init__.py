@@ -16,9 +16,21 @@ from dlnotes.training.evaluation import (
     row_losses,
     worst_rows,
 )
+from dlnotes.training.forecasting import (
+    Interval,
+    WalkForward,
+    conformal_interval,
+    find_leaks,
+    mase,
+    skill,
+    step_by_step,
+    walk_forward,
+)
 from dlnotes.training.progress import LiveBar, track
+from dlnotes.training.sampling import draw, generate, sharpen
 
 if TYPE_CHECKING:
+    from dlnotes.training.blocks import Blocks, KeepBlocks, restart
     from dlnotes.training.callbacks import LiveProgress, MonitorCheck, standard_callbacks
     from dlnotes.training.copies import Copies, fit_copies
     from dlnotes.training.distillation import Distiller, distillation_losses, soft_targets
@@ -33,21 +45,27 @@ if TYPE_CHECKING:
     from dlnotes.training.pictures import check_pictures
     from dlnotes.training.presets import compile_for
     from dlnotes.training.probes import ActivationProbe, GradientProbe
+    from dlnotes.training.recurrent import RecurrentRuns, fit_recurrent
     from dlnotes.training.schedules import (
         ExponentialDecay,
         OneCycle,
         PiecewiseConstantDecay,
         WarmupCosineDecay,
     )
+    from dlnotes.training.steps import language_model_step
+    from dlnotes.training.tasks import Task, TaskFits, fit_tasks
     from dlnotes.training.versions import Versions, fit_versions
 
 __all__ = [
     "ActivationProbe",
     "BinaryScores",
+    "Blocks",
     "Copies",
     "Distiller",
     "ExponentialDecay",
     "GradientProbe",
+    "Interval",
+    "KeepBlocks",
     "LiveBar",
     "LiveProgress",
     "MonitorCheck",
@@ -56,30 +74,48 @@ __all__ = [
     "Phase",
     "PiecewiseConstantDecay",
     "RangeTest",
+    "RecurrentRuns",
     "RegressionScores",
+    "Task",
+    "TaskFits",
     "Versions",
+    "WalkForward",
     "WarmupCosineDecay",
     "adapt_normalization",
     "check_pictures",
     "compile_for",
+    "conformal_interval",
     "distillation_losses",
+    "draw",
     "evaluate_binary",
     "evaluate_multiclass",
     "evaluate_regression",
+    "find_leaks",
     "find_learning_rate",
     "fine_tune",
     "fit_copies",
+    "fit_recurrent",
+    "fit_tasks",
     "fit_versions",
     "freeze_to",
+    "generate",
+    "language_model_step",
+    "mase",
+    "restart",
     "row_losses",
+    "sharpen",
+    "skill",
     "soft_targets",
     "standard_callbacks",
+    "step_by_step",
     "track",
     "two_phases",
+    "walk_forward",
     "worst_rows",
 ]
 
 WITH_KERAS = {
+    "blocks": ("Blocks", "KeepBlocks", "restart"),
     "callbacks": ("LiveProgress", "MonitorCheck", "standard_callbacks"),
     "copies": ("Copies", "fit_copies"),
     "distillation": ("Distiller", "distillation_losses", "soft_targets"),
@@ -94,7 +130,10 @@ WITH_KERAS = {
     "pictures": ("check_pictures",),
     "presets": ("compile_for",),
     "probes": ("ActivationProbe", "GradientProbe"),
+    "recurrent": ("RecurrentRuns", "fit_recurrent"),
     "schedules": ("ExponentialDecay", "OneCycle", "PiecewiseConstantDecay", "WarmupCosineDecay"),
+    "steps": ("language_model_step",),
+    "tasks": ("Task", "TaskFits", "fit_tasks"),
     "versions": ("Versions", "fit_versions"),
 }
 

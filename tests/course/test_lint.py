@@ -245,6 +245,18 @@ BREAKERS = {
             "setup cell: from os import path",
         ),
     ],
+    "tensorflow_starts_quietly": [
+        (
+            lambda n: replace(n, "import numpy as np", "import numpy as np\nimport keras"),
+            r"under quiet_start\(\): import keras",
+        ),
+        (
+            lambda n: replace(
+                n, "import numpy as np", "import numpy as np\nfrom dlnotes import layers, plotting"
+            ),
+            r"under quiet_start\(\): from dlnotes import layers, plotting",
+        ),
+    ],
     "code_cell_count": [
         (lambda n: insert(n, "value_9", *[code("x = 1") for _ in range(20)]), "46 code cells"),
         (lambda n: [remove(n, f"print(value_{i})") for i in range(2)], "24 code cells"),

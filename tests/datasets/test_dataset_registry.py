@@ -52,6 +52,12 @@ def test_counts_are_true(info):
     if info.name == "photos":
         assert [data.china.size, data.flower.size] == [info.features] * info.samples
         return
+    if info.task == "forecasting":
+        assert data.values.shape == (info.samples,)
+        return
+    if info.task == "language modelling":  # another release of Python has other texts
+        assert info.samples == 0
+        return
     assert len(data.x) == info.samples
     assert data.x[0].size == info.features
 

@@ -1,6 +1,5 @@
 import gzip
 import importlib.resources
-import importlib.util
 
 import numpy as np
 import pytest
@@ -12,14 +11,8 @@ from dlnotes.runtime import repository_root
 
 
 @pytest.fixture(scope="module")
-def build():
-    if repository_root() is None:
-        pytest.skip("the script is not part of the wheel")
-    script = repository_root() / "data" / "build" / "mnist_5k.py"
-    spec = importlib.util.spec_from_file_location("mnist_5k_build", script)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def build(build_script):
+    return build_script("mnist_5k")
 
 
 def rows(x, y=None):

@@ -178,3 +178,29 @@ def test_refusals_of_their_own():
     check_refusals(initializers.constant, [text])
     shape = Refusal(("ab",), {}, TypeError, "`shape` must be a sequence")
     check_refusals(initializers.fans, [shape])
+
+
+# === orthogonal ===
+
+
+@given(rows=st.integers(1, 8), columns=st.integers(1, 8), seed=st.integers(0, 99))
+def test_orthogonal_rows_or_columns_are_at_right_angles(rows, columns, seed):
+    matrix = draw("orthogonal", (rows, columns), seed, gain=3.0)
+    shorter = matrix if rows <= columns else matrix.T
+    np.testing.assert_allclose(shorter @ shorter.T, 9 * np.eye(min(rows, columns)), atol=1e-12)
+
+
+def test_orthogonal_turns_are_equally_probable():
+    rng = np.random.default_rng(0)
+    draws = np.array([initializers.orthogonal((2, 2), rng) for _ in range(2000)])
+    # a first row of any direction: each number is as often positive as negative
+    assert np.abs(np.mean(draws > 0, axis=0) - 0.5).max() < 0.05
+    assert abs(np.mean(np.linalg.det(draws) > 0) - 0.5) < 0.05
+
+
+def test_orthogonal_refuses():
+    check_docstring(initializers.orthogonal)
+    with pytest.raises(ValueError, match=r"`shape` must have two axes. Received: shape=\(3,\)"):
+        draw("orthogonal", (3,))
+    with pytest.raises(TypeError, match="`gain` must be a number"):
+        draw("orthogonal", (3, 3), gain="1")
