@@ -168,7 +168,7 @@ def test_attributions_of_a_linear_model_are_weight_times_distance():
     x, start = RNG.random((1, 2, 2, 1)), RNG.random((2, 2, 1))
     found = integrated_gradients(model, x, 1, baseline=start, num_steps=1)
     weights = model.get_weights()[0][:, 1].reshape(2, 2, 1)
-    np.testing.assert_allclose(found[0], weights * (x[0] - start), rtol=1e-5)
+    np.testing.assert_allclose(found[0], weights * (x[0] - start), rtol=1e-5, atol=1e-6)
 
 
 def test_grad_cam_is_the_formula():
