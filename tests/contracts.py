@@ -173,7 +173,7 @@ def check_builder_contract(
     assert not automatic, f"layers without a name of their own: {sorted(automatic)}"
     assert build(*args, **{**kwargs, "name": "renamed"}).name == "renamed", "`name` is ignored"
 
-    batch = _random_batch(model.inputs)
+    batch = _random_batch(model)
     expected = model(batch, training=False)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
@@ -190,7 +190,7 @@ def check_builder_contract(
 def check_layer_contract(
     layer_class: type,
     init_kwargs: Mapping[str, Any],
-    input_shape: tuple[int, ...],
+    input_shape: tuple[int, ...] | list[tuple[int, ...]],
     expected_output_shape: tuple[int, ...],
     *,
     num_trainable: int | None = None,
@@ -206,7 +206,7 @@ def check_layer_contract(
     Args:
         layer_class: The class.
         init_kwargs: Arguments of its constructor.
-        input_shape: Shape of a batch of inputs.
+        input_shape: Shape of a batch of inputs; a list for a layer that takes several.
         expected_output_shape: Shape of the outputs.
         num_trainable: Number of trainable variables, or None to leave it open.
         package: Package name of the registration.
@@ -232,24 +232,26 @@ def check_layer_contract(
     assert not again.trainable, "`trainable` was not passed on: **kwargs?"
 
     layer = layer_class(**init_kwargs)
-    x = np.random.default_rng(0).normal(size=input_shape).astype("float32")
-    computed = tuple(layer_class(**init_kwargs).compute_output_shape(input_shape))
+    rng, shapes = np.random.default_rng(0), input_shape
+    shapes = shapes if isinstance(shapes, list) else [shapes]
+    xs = [rng.normal(size=shape).astype("float32") for shape in shapes]
+    computed = tuple(layer_class(**init_kwargs).compute_output_shape(*shapes))
     assert computed == expected_output_shape, f"compute_output_shape says {computed}"
-    eager = layer(x)
+    eager = layer(*xs)
     assert tuple(eager.shape) == expected_output_shape, f"the call gives {tuple(eager.shape)}"
     assert np.isfinite(np.asarray(eager)).all(), "the call gives NaN or infinity"
-    inputs = keras.Input(batch_shape=input_shape, name="inputs")
-    symbolic = layer_class(**init_kwargs)(inputs)
+    inputs = [keras.Input(batch_shape=shape, name=f"inputs_{i}") for i, shape in enumerate(shapes)]
+    symbolic = layer_class(**init_kwargs)(*inputs)
     assert tuple(symbolic.shape) == expected_output_shape, f"symbolic shape {symbolic.shape}"
     if num_trainable is not None:
         count = len(layer.trainable_variables)
         assert count == num_trainable, f"{count} trainable variables"
 
-    model = keras.Model(inputs, layer_class(**init_kwargs)(inputs))
+    model = keras.Model(inputs, layer_class(**init_kwargs)(*inputs))
     model.compile(optimizer=keras.optimizers.SGD(0.1), loss="mse")
     before = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     target = np.random.default_rng(1).normal(size=expected_output_shape).astype("float32")
-    loss = float(model.train_on_batch(x, target))
+    loss = float(model.train_on_batch(xs, target))
     assert math.isfinite(loss), f"one training step gives the loss {loss}"
     for old, variable in zip(before, model.trainable_variables, strict=True):
         new = keras.ops.convert_to_numpy(variable)
@@ -257,7 +259,7 @@ def check_layer_contract(
 
     if mixed_precision:
         mixed = layer_class(**init_kwargs, dtype="mixed_float16")
-        dtype = keras.backend.standardize_dtype(mixed(x).dtype)
+        dtype = keras.backend.standardize_dtype(mixed(*xs).dtype)
         assert dtype == "float16", f"under mixed_float16 the output is {dtype}"
         for variable in mixed.trainable_variables:
             assert variable.dtype == "float32", f"{variable.path} is {variable.dtype}"
@@ -266,7 +268,7 @@ def check_layer_contract(
         path = Path(folder) / "layer.keras"
         model.save(path)
         loaded = keras.models.load_model(path, safe_mode=True)
-    difference = np.abs(np.asarray(loaded(x)) - np.asarray(model(x))).max()
+    difference = np.abs(np.asarray(loaded(xs)) - np.asarray(model(xs))).max()
     assert difference <= tolerance, f"after reloading outputs differ by {difference}"
     check_docstring(layer_class)
     return layer
@@ -421,13 +423,14 @@ def _last(model: Any) -> list[Any]:
 def _compile_for_one_step(model: Any) -> tuple[Any, Any]:
     import keras
 
-    batch = _random_batch(model.inputs, size=32)  # so many that no relu stays at 0 for all rows
+    batch = _random_batch(model, size=32)  # so many that no relu stays at 0 for all rows
     outputs = keras.tree.flatten(model(batch, training=False))
     pairs = [_loss_and_target(*pair) for pair in zip(model.outputs, outputs, strict=True)]
     losses, targets = [loss for loss, _ in pairs], [target for _, target in pairs]
     if len(pairs) == 1:
         losses, targets = losses[0], targets[0]
-    model.compile(optimizer=keras.optimizers.SGD(0.01), loss=losses, run_eagerly=True)
+    optimizer = keras.optimizers.Adam(0.01)  # moves a weight however small its gradient, if not 0
+    model.compile(optimizer=optimizer, loss=losses, run_eagerly=True)
     return batch, targets
 
 
@@ -457,13 +460,14 @@ def _loss_and_target(symbolic: Any, output: Any) -> tuple[str, np.ndarray]:
     return "mse", rng.normal(size=shape).astype("float32")
 
 
-def _random_batch(inputs: Sequence[Any], size: int = 4) -> Any:
+def _random_batch(model: Any, size: int = 4) -> Any:
     rng = np.random.default_rng(0)
     batches = []
-    for tensor in inputs:
+    sizes = [layer.input_dim for layer in model.layers if hasattr(layer, "input_dim")]
+    for tensor in model.inputs:
         shape = (size, *(length or 5 for length in tensor.shape[1:]))
         if "int" in str(tensor.dtype):
-            batches.append(rng.integers(0, 2, size=shape))
+            batches.append(rng.integers(0, min(sizes, default=2), size=shape))
         else:
             batches.append(rng.normal(size=shape).astype("float32"))
     return batches[0] if len(batches) == 1 else batches

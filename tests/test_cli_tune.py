@@ -126,7 +126,7 @@ def test_what_does_not_fit_is_refused(dataset, model, message):
 def test_lists_match_the_package():
     assert tune.METHODS == METHODS
     no_tables = {"photos", "co2", "sunspots", "random_walk", "adding", "copy"}
-    no_tables |= {"place_names", "reviews", "python_text", "imdb"}
+    no_tables |= {"place_names", "reviews", "python_text", "imdb", "number_words"}
     no_classes = {"diabetes"}
     classes = {entry["name"] for entry in datasets.overview()} - no_tables - no_classes
     assert set(tune.LOADERS) == classes

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import psutil
 
+from dlnotes.course.execute import CELL_TIMEOUT_S
 from dlnotes.course.lessons import Lesson
 
 WORKERS = 2
-CELL_TIMEOUT_S = 180
 SANITIZE = "notebooks/nbval_sanitize.cfg"
 POLICY = "notebooks/conftest.py"
 _WHERE_FROM = """

@@ -30,12 +30,14 @@ from dlnotes.datasets.images import (
     load_photos,
 )
 from dlnotes.datasets.memory_tasks import make_adding, make_copy
+from dlnotes.datasets.number_words import load_number_words
 from dlnotes.datasets.pipelines import (
     Vocabulary,
     Windows,
     bucketed,
     make_windows,
     pad,
+    pair_dataset,
     text_dataset,
 )
 from dlnotes.datasets.registry import (
@@ -61,6 +63,7 @@ from dlnotes.datasets.text import load_imdb, load_place_names, load_python_text
 from dlnotes.datasets.types import (
     CorpusData,
     ImageData,
+    PairData,
     PhotoData,
     PointData,
     ReviewData,
@@ -84,6 +87,7 @@ __all__ = [
     "DatasetNotAvailable",
     "DownloadError",
     "ImageData",
+    "PairData",
     "PhotoData",
     "PointData",
     "RegistryError",
@@ -114,6 +118,7 @@ __all__ = [
     "load_mnist",
     "load_mnist_5k",
     "load_npz",
+    "load_number_words",
     "load_photos",
     "load_place_names",
     "load_placements",
@@ -133,6 +138,7 @@ __all__ = [
     "make_xor",
     "overview",
     "pad",
+    "pair_dataset",
     "read_dataset_file",
     "read_matching",
     "read_member",

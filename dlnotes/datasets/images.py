@@ -11,8 +11,8 @@ from dlnotes.datasets.fetch import (
     read_member,
     read_members,
 )
-from dlnotes.datasets.registry import dataset_info
-from dlnotes.datasets.splits import split_indices
+from dlnotes.datasets.registry import dataset_info, facts_of
+from dlnotes.datasets.splits import cut_rows, split_indices
 from dlnotes.datasets.types import ImageData, PhotoData
 
 _DIGITS = tuple("0123456789")
@@ -61,9 +61,13 @@ def load_digits(*, test_size: float = 0.15, val_size: float = 0.15) -> ImageData
 
     raw = bundled.load_digits()
     x, y = raw.images / 16.0, raw.target.astype(np.int64)
-    train, val, test = split_indices(y, test_size=test_size, val_size=val_size)
-    parts = {"train": (x[train], y[train]), "val": (x[val], y[val]), "test": (x[test], y[test])}
-    return _image_data("digits", parts, _DIGITS, (0.0, 1.0))
+    cut = split_indices(y, test_size=test_size, val_size=val_size)
+    return ImageData(
+        **facts_of("digits"),
+        **cut_rows(cut, x=x, y=y),
+        target_names=_DIGITS,
+        pixel_range=(0.0, 1.0),
+    )
 
 
 def load_photos() -> PhotoData:
@@ -77,15 +81,11 @@ def load_photos() -> PhotoData:
     """
     from sklearn import datasets as bundled
 
-    info = dataset_info("photos")
     return PhotoData(
-        name="photos",
+        **facts_of("photos"),
         china=bundled.load_sample_image("china.jpg"),
         flower=bundled.load_sample_image("flower.jpg"),
         pixel_range=(0.0, 255.0),
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )
 
 
@@ -226,29 +226,7 @@ def _official_split(
 ) -> ImageData:
     """Keep the test part as published; take the validation part from the training part."""
     x, y = arrays["x_train"], arrays["y_train"].astype(np.int64)
-    train, val, _ = split_indices(y, test_size=0.0, val_size=val_size)
-    parts = {
-        "train": (x[train], y[train]),
-        "val": (x[val], y[val]),
-        "test": (arrays["x_test"], arrays["y_test"].astype(np.int64)),
-    }
-    return _image_data(name, parts, target_names, (0.0, 255.0))
-
-
-def _image_data(
-    name: str,
-    parts: dict[str, tuple[np.ndarray, np.ndarray]],
-    target_names: tuple[str, ...],
-    pixel_range: tuple[float, float],
-) -> ImageData:
-    info = dataset_info(name)
-    return ImageData(
-        name=name,
-        **{f"x_{part}": x for part, (x, _) in parts.items()},
-        **{f"y_{part}": y for part, (_, y) in parts.items()},
-        target_names=target_names,
-        pixel_range=pixel_range,
-        description=info.notes,
-        license=info.license,
-        source=info.source,
-    )
+    cut = split_indices(y, test_size=0.0, val_size=val_size)
+    parts = cut_rows(cut, x=x, y=y)
+    parts |= {"x_test": arrays["x_test"], "y_test": arrays["y_test"].astype(np.int64)}
+    return ImageData(**facts_of(name), **parts, target_names=target_names, pixel_range=(0.0, 255.0))

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from dlnotes.datasets.registry import dataset_info
-from dlnotes.datasets.splits import split_indices
+from dlnotes.datasets.registry import facts_of
+from dlnotes.datasets.splits import cut_rows, split_indices
 from dlnotes.datasets.types import SequenceData
 from dlnotes.validation import check_int
 
@@ -119,19 +119,10 @@ def _sequences(
     val_size: float,
 ) -> SequenceData:
     rows = np.zeros(len(y), np.int64)
-    train, val, test = split_indices(rows, test_size=test_size, val_size=val_size, stratify=False)
-    info = dataset_info(name)
+    cut = split_indices(rows, test_size=test_size, val_size=val_size, stratify=False)
     return SequenceData(
-        name=name,
-        x_train=x[train],
-        y_train=y[train],
-        x_val=x[val],
-        y_val=y[val],
-        x_test=x[test],
-        y_test=y[test],
+        **facts_of(name),
+        **cut_rows(cut, x=x, y=y),
         target_names=target_names,
         seed=seed,
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )

@@ -1,6 +1,7 @@
 """From texts and series to arrays and batches: vocabularies, padding, windows, ``tf.data``.
 
-The only module of the datasets that needs TensorFlow, and only `text_dataset` and `bucketed` do.
+The only module of the datasets that needs TensorFlow, and only `text_dataset`, `bucketed` and
+`pair_dataset` do.
 """
 
 import dataclasses
@@ -410,6 +411,114 @@ def bucketed(
     counts = np.bincount(np.searchsorted(ends, lengths))
     batches = batches.apply(tf.data.experimental.assert_cardinality(sum(-(-counts // batch_size))))
     return _padded(batches, length, padding, truncating)
+
+
+def pair_dataset(
+    sources: Sequence[str],
+    targets: Sequence[str],
+    *,
+    source_vocabulary: Vocabulary,
+    target_vocabulary: Vocabulary,
+    batch_size: int = 64,
+    start: str = "<start>",
+    end: str = "<end>",
+    by_length: bool = False,
+    seed: int | None = None,
+) -> "tf.data.Dataset":
+    """Return batches for a model that translates, as ``tf.data``.
+
+    Letters: N pairs, B rows a batch, S and T tokens of its longest source and target. The decoder
+    reads the target behind a start token and is to foretell it before an end token: the same
+    tokens, moved by one place. All is padded behind. The texts become ids once. Every epoch has
+    another order (the same orders for the same seed).
+
+    Args:
+        sources: N texts to translate, none of them empty.
+        targets: Their N translations, none of them empty.
+        source_vocabulary: Which ids the sources get.
+        target_vocabulary: Which ids the targets get; it knows `start` and `end`.
+        batch_size: B; the last batch may have fewer rows.
+        start: Token before each target.
+        end: Token behind each target.
+        by_length: Whether rows whose targets, then sources, are of similar length come together,
+            so that little padding is needed. With a seed they are sorted among the rows of 20
+            batches, and the batches are shuffled; without one, among all rows.
+        seed: Seed of the shuffling; None keeps the order.
+
+    Returns:
+        A dataset of ``((source, target_in), target_out)``, int32, (B, S), (B, T) and (B, T).
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If a text is empty, the numbers of texts differ, or `start` or `end` is unknown.
+
+    Example:
+        >>> words = Vocabulary.from_texts(["two", "one two"], level="words")
+        >>> letters = Vocabulary.from_texts(["ab", "c"], reserved=("<start>", "<end>"))
+        >>> how = {"source_vocabulary": words, "target_vocabulary": letters}
+        >>> (inputs, out), = pair_dataset(["two", "one two"], ["c", "ab"], **how)
+        >>> [part.numpy().tolist() for part in (*inputs, out)]
+        [[[2, 0], [3, 2]], [[2, 6, 0], [2, 4, 5]], [[6, 3, 0], [4, 5, 3]]]
+    """
+    batch_size = check_int("batch_size", batch_size, low=1)
+    seed = None if seed is None else check_int("seed", seed, low=0)
+    rows = {}
+    for name, texts, vocabulary in (
+        ("source", sources, source_vocabulary),
+        ("target", targets, target_vocabulary),
+    ):
+        if not isinstance(vocabulary, Vocabulary):
+            wrong = received(**{f"{name}_vocabulary": vocabulary})
+            raise TypeError(f"`{name}_vocabulary` must be a Vocabulary. {wrong}")
+        texts = check_texts(f"{name}s", texts, vocabulary.level)
+        rows[name] = vocabulary.encode_all(texts)
+    check_same_length(sources=rows["source"], targets=rows["target"])
+    marks = {}
+    for name, token in {"start": start, "end": end}.items():
+        if token not in target_vocabulary.tokens:
+            wrong = received(**{name: token})
+            raise ValueError(f"`{name}` must be a token of the target vocabulary. {wrong}")
+        marks[name] = [target_vocabulary.id_of(token)]
+    tables = (
+        pad(rows["source"]),
+        pad([np.r_[marks["start"], row] for row in rows["target"]]),
+        pad([np.r_[row, marks["end"]] for row in rows["target"]]),
+    )
+    with quiet_start():
+        import tensorflow as tf
+
+    source, target_in, target_out = (tf.constant(table) for table in tables)
+    source_lengths, target_lengths = (
+        tf.constant([len(row) for row in rows[name]], tf.int64) for name in ("source", "target")
+    )
+    by = target_lengths * tf.reduce_max(source_lengths + 1) + source_lengths
+    generator = tf.random.Generator.from_seed(seed or 0)
+    num_rows, num_batches = len(tables[0]), -(-len(tables[0]) // batch_size)
+
+    def shuffled(count: int) -> Any:
+        if seed is None:
+            return tf.range(count)
+        return tf.argsort(generator.uniform_full_int((count,), tf.int64))
+
+    def epoch(_: Any) -> Any:
+        order = shuffled(num_rows)
+        if by_length:
+            together = num_rows if seed is None else 20 * batch_size
+            window = tf.range(num_rows, dtype=tf.int64) // together
+            place = window * (tf.reduce_max(by) + 1) + tf.gather(by, order)
+            order = tf.gather(order, tf.argsort(place, stable=True))
+        batches = tf.data.Dataset.from_tensor_slices(shuffled(num_batches))
+        return batches.map(lambda i: order[i * batch_size : (i + 1) * batch_size])
+
+    def batch(rows: Any) -> Any:
+        longest = [tf.reduce_max(tf.gather(n, rows)) for n in (source_lengths, target_lengths)]
+        tokens = tf.gather(source, rows)[:, : longest[0]]
+        read, wanted = (tf.gather(table, rows) for table in (target_in, target_out))
+        return (tokens, read[:, : longest[1] + 1]), wanted[:, : longest[1] + 1]
+
+    batches = tf.data.Dataset.from_tensors(0).flat_map(epoch)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(num_batches))
+    return batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
 
 def check_texts(

@@ -128,6 +128,17 @@ def dataset_info(name: str, registry: Mapping[str, DatasetInfo] | None = None) -
     return registry[name]
 
 
+def facts_of(name: str) -> dict[str, str]:
+    """Return what every loaded dataset carries: its name, description, licence and source.
+
+    Example:
+        >>> list(facts_of("iris"))
+        ['name', 'description', 'license', 'source']
+    """
+    info = dataset_info(name)
+    return {"name": name, "description": info.notes, "license": info.license, "source": info.source}
+
+
 @functools.cache
 def _course_registry() -> Mapping[str, DatasetInfo]:
     return load_registry(_REGISTRY_PATH)

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from dlnotes.datasets.registry import dataset_info
+from dlnotes.datasets.registry import facts_of
 from dlnotes.datasets.splits import split_indices
 from dlnotes.datasets.types import ReviewData
 from dlnotes.validation import check_int, received
@@ -148,15 +148,11 @@ def make_reviews(
         parts |= {f"x_{part}": np.array(texts, str), f"y_{part}": np.array(y, np.int64)}
         parts |= {f"by_order_{part}": np.array(order, bool)}
         parts |= {f"log_p_{part}": np.array(log_p, np.float64)}
-    info = dataset_info("reviews")
     return ReviewData(
-        name="reviews",
+        **facts_of("reviews"),
         **parts,
         target_names=("blame", "praise"),
         seed=seed,
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )
 
 

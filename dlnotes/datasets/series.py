@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from dlnotes.datasets.fetch import read_dataset_file
-from dlnotes.datasets.registry import dataset_info
+from dlnotes.datasets.registry import facts_of
 from dlnotes.datasets.types import SeriesData
 from dlnotes.validation import check_float, check_int
 
@@ -80,15 +80,11 @@ def _columns(name: str) -> tuple[list[str], np.ndarray]:
 def _series(
     name: str, values: np.ndarray, times: np.ndarray, unit: str, step: str, season: int
 ) -> SeriesData:
-    info = dataset_info(name)
     return SeriesData(
-        name=name,
+        **facts_of(name),
         values=values,
         times=times,
         unit=unit,
         step=step,
         season=season,
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )

@@ -54,6 +54,24 @@ def split_indices(
     return rng.permutation(train), rng.permutation(val), rng.permutation(test)
 
 
+def cut_rows(
+    cut: tuple[np.ndarray, np.ndarray, np.ndarray], **columns: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return each column's training, validation and test rows, as a dataset names them.
+
+    Args:
+        cut: The row numbers of the three parts, as `split_indices` returns them.
+        **columns: Arrays with a row for each sample, such as ``x`` and ``y``.
+
+    Example:
+        >>> parts = cut_rows(([0, 2], [1], [3]), x=np.array([5, 6, 7, 8]))
+        >>> parts["x_train"].tolist(), parts["x_val"].tolist(), parts["x_test"].tolist()
+        ([5, 7], [6], [8])
+    """
+    parts = list(zip(("train", "val", "test"), cut, strict=True))
+    return {f"{name}_{part}": c[rows] for name, c in columns.items() for part, rows in parts}
+
+
 def _apportion(counts: np.ndarray, total: int) -> np.ndarray:
     """Share `total` among groups in proportion to `counts`, by largest remainder."""
     exact = counts * (total / max(counts.sum(), 1))

@@ -5,8 +5,8 @@ Coordinates are rounded to six decimals, so that every processor draws the same 
 
 import numpy as np
 
-from dlnotes.datasets.registry import dataset_info
-from dlnotes.datasets.splits import split_indices
+from dlnotes.datasets.registry import facts_of
+from dlnotes.datasets.splits import cut_rows, split_indices
 from dlnotes.datasets.types import PointData
 from dlnotes.validation import check_array, check_float, check_int
 
@@ -184,19 +184,10 @@ def _points(
     val_size: float,
 ) -> PointData:
     x, y = np.round(x, _DECIMALS) + 0.0, y.astype(np.int64)  # + 0.0 turns -0.0 into 0.0
-    train, val, test = split_indices(y, test_size=test_size, val_size=val_size)
-    info = dataset_info(name)
+    cut = split_indices(y, test_size=test_size, val_size=val_size)
     return PointData(
-        name=name,
-        x_train=x[train],
-        y_train=y[train],
-        x_val=x[val],
-        y_val=y[val],
-        x_test=x[test],
-        y_test=y[test],
+        **facts_of(name),
+        **cut_rows(cut, x=x, y=y),
         target_names=target_names,
         seed=seed,
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dlnotes.datasets.fetch import read_dataset_file
-from dlnotes.datasets.registry import dataset_info
-from dlnotes.datasets.splits import split_indices
+from dlnotes.datasets.registry import facts_of
+from dlnotes.datasets.splits import cut_rows, split_indices
 from dlnotes.datasets.types import TableData, TabularData
 from dlnotes.validation import received
 
@@ -198,17 +198,13 @@ def load_placements(*, clean: bool = False) -> TableData:
     """
     if not isinstance(clean, bool | np.bool_):
         raise TypeError(f"`clean` must be True or False. {received(clean=clean)}")
-    info = dataset_info("placements")
     truth = _read_table("placements_clean.csv")
     return TableData(
-        name="placements",
+        **facts_of("placements"),
         table=truth.copy() if clean else _read_table("placements.csv"),
         clean=truth,
         faults=_read_faults(),
         units=dict(_PLACEMENTS_UNITS),
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )
 
 
@@ -324,20 +320,10 @@ def _tabular(
     columns: dict[str, str],
     target_names: tuple[str, ...],
 ) -> TabularData:
-    info = dataset_info(name)
-    train, val, test = cut
     return TabularData(
-        name=name,
-        description=info.notes,
-        x_train=x[train],
-        y_train=y[train],
-        x_val=x[val],
-        y_val=y[val],
-        x_test=x[test],
-        y_test=y[test],
+        **facts_of(name),
+        **cut_rows(cut, x=x, y=y),
         feature_names=tuple(columns),
         units=tuple(columns.values()),
         target_names=target_names,
-        license=info.license,
-        source=info.source,
     )

@@ -13,8 +13,8 @@ from dlnotes.datasets.fetch import (
     read_dataset_file,
     read_matching,
 )
-from dlnotes.datasets.registry import dataset_info
-from dlnotes.datasets.splits import split_indices
+from dlnotes.datasets.registry import facts_of
+from dlnotes.datasets.splits import cut_rows, split_indices
 from dlnotes.datasets.types import CorpusData, TextData
 from dlnotes.validation import check_choice
 
@@ -119,14 +119,10 @@ def load_python_text(what: str = "source", *, directory: str | Path | None = Non
         if what == "docstrings":
             sources = [_docstrings(source) for source in sources]
         parts[part] = "\n".join(sources)
-    info = dataset_info("python_text")
     return CorpusData(
-        name="python_text",
+        **facts_of("python_text"),
         **parts,
         files=tuple(name for names in _MODULES.values() for name in names),
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )
 
 
@@ -165,20 +161,13 @@ def load_imdb(*, val_size: float = 0.1, directory: str | Path | None = None) -> 
         raise ArchiveError(f"{_IMDB_FILE} holds no reviews to learn from, or none to test")
     kind = np.dtypes.StringDType()
     x, y = np.array(texts["train"], kind), np.array(labels["train"], np.int64)
-    train, val, _ = split_indices(y, test_size=0.0, val_size=val_size)
-    info = dataset_info("imdb")
+    cut = split_indices(y, test_size=0.0, val_size=val_size)
+    parts = cut_rows(cut, x=x, y=y)
+    parts |= {"x_test": np.array(texts["test"], kind), "y_test": np.array(labels["test"], np.int64)}
     return TextData(
-        name="imdb",
-        x_train=x[train],
-        y_train=y[train],
-        x_val=x[val],
-        y_val=y[val],
-        x_test=np.array(texts["test"], kind),
-        y_test=np.array(labels["test"], np.int64),
+        **facts_of("imdb"),
+        **parts,
         target_names=("negative", "positive"),
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )
 
 
@@ -240,19 +229,9 @@ def _text_data(
     test_size: float,
     val_size: float,
 ) -> TextData:
-    x = np.array(texts)
-    train, val, test = split_indices(y, test_size=test_size, val_size=val_size)
-    info = dataset_info(name)
+    cut = split_indices(y, test_size=test_size, val_size=val_size)
     return TextData(
-        name=name,
-        x_train=x[train],
-        y_train=y[train],
-        x_val=x[val],
-        y_val=y[val],
-        x_test=x[test],
-        y_test=y[test],
+        **facts_of(name),
+        **cut_rows(cut, x=np.array(texts), y=y),
         target_names=target_names,
-        description=info.notes,
-        license=info.license,
-        source=info.source,
     )

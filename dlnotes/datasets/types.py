@@ -10,6 +10,7 @@ from dlnotes.validation import check_same_length, received
 if TYPE_CHECKING:
     import pandas as pd
 
+_PAIR_PARTS = ("train", "val", "test", "longer")
 _ARRAYS = ("x_train", "y_train", "x_val", "y_val", "x_test", "y_test")
 
 
@@ -303,6 +304,39 @@ class CorpusData:
 
     def __repr__(self) -> str:
         parts = f"train={len(self.train)}, val={len(self.val)}, test={len(self.test)}"
+        return f"{type(self).__name__}({self.name!r}, {parts})"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class PairData(SplitData):
+    """Texts with their translations: inputs and targets ``(N,)``, NumPy's Unicode strings.
+
+    Attributes:
+        numbers_train: The number that each pair of the training part spells, int64 ``(N,)``.
+        numbers_val: The same for the validation part.
+        numbers_test: The same for the test part.
+        x_longer: Inputs that spell larger numbers than any of the other parts.
+        y_longer: Their translations.
+        numbers_longer: Their numbers.
+    """
+
+    numbers_train: np.ndarray
+    numbers_val: np.ndarray
+    numbers_test: np.ndarray
+    x_longer: np.ndarray
+    y_longer: np.ndarray
+    numbers_longer: np.ndarray
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for field in ("x_longer", "y_longer", *(f"numbers_{part}" for part in _PAIR_PARTS)):
+            object.__setattr__(self, field, _read_only(field, getattr(self, field)))
+        for part in _PAIR_PARTS:
+            names = (f"x_{part}", f"y_{part}", f"numbers_{part}")
+            check_same_length(**{name: getattr(self, name) for name in names})
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{part}={len(getattr(self, f'x_{part}'))}" for part in _PAIR_PARTS)
         return f"{type(self).__name__}({self.name!r}, {parts})"
 
 

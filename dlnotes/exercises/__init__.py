@@ -28,6 +28,9 @@ MODULES = {
     "21": "lstm_gru",
     "22": "text",
     "23": "forecasting",
+    "24": "encoder_decoder",
+    "25": "attention",
+    "26": "transformer",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

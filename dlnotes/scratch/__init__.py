@@ -30,6 +30,17 @@ from dlnotes.scratch.activations import (
     tanh,
     tanh_derivative,
 )
+from dlnotes.scratch.attention import (
+    AdditiveScore,
+    Attention,
+    DotScore,
+    GeneralScore,
+    MultiHeadAttention,
+    causal_mask,
+    make_score,
+    masked_softmax,
+    softmax_back,
+)
 from dlnotes.scratch.autodiff import (
     Scalar,
     Tensor,
@@ -200,6 +211,7 @@ from dlnotes.scratch.regularization import (
     ridge,
     soft_threshold,
 )
+from dlnotes.scratch.reversal import Reverser, Words, draw_words
 from dlnotes.scratch.schedules import (
     constant_rate,
     exponential_decay,
@@ -223,6 +235,12 @@ from dlnotes.scratch.series import (
     undo_difference,
 )
 from dlnotes.scratch.together import fit_together
+from dlnotes.scratch.transformer import (
+    DecoderBlock,
+    EncoderBlock,
+    FeedForward,
+    sinusoidal_positions,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -240,6 +258,8 @@ __all__ = [
     "AdaGrad",
     "Adam",
     "AdamW",
+    "AdditiveScore",
+    "Attention",
     "Autoregression",
     "BatchNormalization",
     "BestWalk",
@@ -248,14 +268,20 @@ __all__ = [
     "ConvGradients",
     "Cost",
     "CuredRun",
+    "DecoderBlock",
     "Dense",
+    "DotScore",
     "Dropout",
+    "EncoderBlock",
+    "FeedForward",
     "GRUCell",
+    "GeneralScore",
     "LSTMCell",
     "LayerNormalization",
     "LayerOutput",
     "LeastSquares",
     "Momentum",
+    "MultiHeadAttention",
     "NGrams",
     "Nesterov",
     "NetworkLoss",
@@ -267,6 +293,7 @@ __all__ = [
     "RateRace",
     "RateRuns",
     "ReceptiveField",
+    "Reverser",
     "Rolling",
     "Scalar",
     "SequenceRegressor",
@@ -277,6 +304,7 @@ __all__ = [
     "TunedNetworks",
     "UnitRoot",
     "UpdateCost",
+    "Words",
     "add_windows2d",
     "autocorrelation",
     "average_blocks",
@@ -290,6 +318,7 @@ __all__ = [
     "border",
     "categorical_cross_entropy",
     "categorical_cross_entropy_gradient",
+    "causal_mask",
     "clip_by_global_norm",
     "clip_by_norm",
     "clip_by_value",
@@ -310,6 +339,7 @@ __all__ = [
     "descend",
     "dickey_fuller",
     "difference",
+    "draw_words",
     "drift",
     "edge_gradients",
     "elu",
@@ -362,7 +392,9 @@ __all__ = [
     "lecun_uniform",
     "linear",
     "linear_derivative",
+    "make_score",
     "margin",
+    "masked_softmax",
     "matmul_gradients",
     "max_pool2d",
     "max_pool2d_gradient",
@@ -416,8 +448,10 @@ __all__ = [
     "shifted",
     "sigmoid",
     "sigmoid_derivative",
+    "sinusoidal_positions",
     "soft_threshold",
     "softmax",
+    "softmax_back",
     "softmax_jacobian",
     "sparse_categorical_cross_entropy",
     "sparse_categorical_cross_entropy_gradient",

@@ -6,6 +6,7 @@ What needs Keras is loaded when it is first asked for; the rest works without.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dlnotes.training.beam_search import Beams, beam_search
 from dlnotes.training.evaluation import (
     BinaryScores,
     MulticlassScores,
@@ -46,18 +47,26 @@ if TYPE_CHECKING:
     from dlnotes.training.presets import compile_for
     from dlnotes.training.probes import ActivationProbe, GradientProbe
     from dlnotes.training.recurrent import RecurrentRuns, fit_recurrent
+    from dlnotes.training.scheduled_sampling import ScheduledSampling
     from dlnotes.training.schedules import (
         ExponentialDecay,
         OneCycle,
         PiecewiseConstantDecay,
         WarmupCosineDecay,
     )
-    from dlnotes.training.steps import language_model_step
+    from dlnotes.training.steps import (
+        language_model_step,
+        recomputed_step,
+        seq2seq_step,
+        transformer_step,
+    )
     from dlnotes.training.tasks import Task, TaskFits, fit_tasks
+    from dlnotes.training.translation import exact_match, translate
     from dlnotes.training.versions import Versions, fit_versions
 
 __all__ = [
     "ActivationProbe",
+    "Beams",
     "BinaryScores",
     "Blocks",
     "Copies",
@@ -76,12 +85,14 @@ __all__ = [
     "RangeTest",
     "RecurrentRuns",
     "RegressionScores",
+    "ScheduledSampling",
     "Task",
     "TaskFits",
     "Versions",
     "WalkForward",
     "WarmupCosineDecay",
     "adapt_normalization",
+    "beam_search",
     "check_pictures",
     "compile_for",
     "conformal_interval",
@@ -90,6 +101,7 @@ __all__ = [
     "evaluate_binary",
     "evaluate_multiclass",
     "evaluate_regression",
+    "exact_match",
     "find_leaks",
     "find_learning_rate",
     "fine_tune",
@@ -101,14 +113,18 @@ __all__ = [
     "generate",
     "language_model_step",
     "mase",
+    "recomputed_step",
     "restart",
     "row_losses",
+    "seq2seq_step",
     "sharpen",
     "skill",
     "soft_targets",
     "standard_callbacks",
     "step_by_step",
     "track",
+    "transformer_step",
+    "translate",
     "two_phases",
     "walk_forward",
     "worst_rows",
@@ -131,9 +147,11 @@ WITH_KERAS = {
     "presets": ("compile_for",),
     "probes": ("ActivationProbe", "GradientProbe"),
     "recurrent": ("RecurrentRuns", "fit_recurrent"),
+    "scheduled_sampling": ("ScheduledSampling",),
     "schedules": ("ExponentialDecay", "OneCycle", "PiecewiseConstantDecay", "WarmupCosineDecay"),
-    "steps": ("language_model_step",),
+    "steps": ("language_model_step", "recomputed_step", "seq2seq_step", "transformer_step"),
     "tasks": ("Task", "TaskFits", "fit_tasks"),
+    "translation": ("exact_match", "translate"),
     "versions": ("Versions", "fit_versions"),
 }
 

@@ -79,7 +79,7 @@ class KeepBlocks(keras.constraints.Constraint):
         return {"count": self.count}
 
 
-def restart(model: keras.Model, start: keras.Model, rate: float) -> None:
+def restart(model: keras.Model, start: keras.Model, rate: float | None = None) -> None:
     """Give a compiled model the weights of another, and its optimizer a new rate and no memory.
 
     Training anew a model that has been trained is much cheaper than compiling another. The
@@ -88,13 +88,14 @@ def restart(model: keras.Model, start: keras.Model, rate: float) -> None:
     Args:
         model: A compiled model.
         start: A model of the same weights, newly built.
-        rate: The learning rate, > 0.
+        rate: The learning rate, > 0; None keeps the one it has, or begins its schedule anew.
 
     Raises:
         ValueError: If the model is not compiled, the weights' shapes differ, or the rate is not
             above 0.
     """
-    rate = check_float("rate", rate, low=0, open_low=True)
+    if rate is not None:
+        rate = check_float("rate", rate, low=0, open_low=True)
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None:
         raise ValueError(f"`model` must be compiled. {received(model=model.name)}")
@@ -109,7 +110,8 @@ def restart(model: keras.Model, start: keras.Model, rate: float) -> None:
         new.build(model.trainable_variables)
         for number, first in zip(optimizer.variables, new.variables, strict=True):
             number.assign(first)
-    optimizer.learning_rate = rate
+    if rate is not None:
+        optimizer.learning_rate = rate
 
 
 def block_shape(shape: Any, count: int) -> tuple[int, int]:

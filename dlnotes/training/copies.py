@@ -8,9 +8,8 @@ import keras
 import numpy as np
 
 from dlnotes.training.progress import track
+from dlnotes.training.stacked import BETA_1, BETA_2, adam_step, check_rates, one_a_copy
 from dlnotes.validation import check_float, check_int, check_rng, received
-
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Keras' Adam
 
 
 class Copies(NamedTuple):
@@ -133,7 +132,7 @@ def fit_copies(
     """
     import tensorflow as tf
 
-    rates = _numbers("rates", rates, positive=True)
+    rates = check_rates(rates)
     grid = {
         name: _numbers(f"settings[{name!r}]", values) for name, values in (settings or {}).items()
     }
@@ -178,14 +177,8 @@ def fit_copies(
         gradients = tf.vectorized_map(
             lambda own: gradients_of_one((*own, rows_x, rows_y)), (weights, own_settings)
         )
-        means = [m + (1 - BETA_1) * (g - m) for m, g in zip(means, gradients, strict=True)]
-        squares = [s + (1 - BETA_2) * (g * g - s) for s, g in zip(squares, gradients, strict=True)]
-        length = rate * tf.sqrt(1 - BETA_2**number) / (1 - BETA_1**number)
-        weights = [
-            w - _columns(length, w) * m / (tf.sqrt(s) + EPSILON)
-            for w, m, s in zip(weights, means, squares, strict=True)
-        ]
-        return weights, means, squares
+        lengths = rate * tf.sqrt(1 - BETA_2**number) / (1 - BETA_1**number)
+        return adam_step(weights, means, squares, gradients, lengths)
 
     @tf.function(autograph=False)
     def measure(weights):
@@ -207,16 +200,13 @@ def fit_copies(
             scores.append(np.asarray(measure(weights)))
             better = scores[-1] < best_score  # the first of equals stays; nan is never better
             best_score = np.where(better, scores[-1], best_score)
-            best = [tf.where(_columns(better, w), w, b) for w, b in zip(weights, best, strict=True)]
+            best = [
+                tf.where(one_a_copy(better, w), w, b) for w, b in zip(weights, best, strict=True)
+            ]
     weights = best if restore_best else weights
     ends = [w.numpy().reshape(*axes, *w.shape[1:]) for w in weights]
     scores = np.array(scores).reshape(len(scores), len(rate)).T.reshape(*axes, len(scores))
     return Copies(model, rates, ends, scores)
-
-
-def _columns(values: Any, array: Any) -> Any:
-    """Return one number a copy with as many axes as `array`, whose first axis is the copies'."""
-    return keras.ops.reshape(values, (-1, *[1] * (len(array.shape) - 1)))
 
 
 def _call(model: keras.Model, weights: Sequence[Any], x: Any) -> Any:
@@ -243,13 +233,12 @@ def _num_rows(x: Any, y: Any) -> int:
     return lengths.pop()
 
 
-def _numbers(name: str, values: Any, *, positive: bool = False) -> np.ndarray:
+def _numbers(name: str, values: Any) -> np.ndarray:
     if isinstance(values, str | Mapping) or not isinstance(values, Sequence | np.ndarray):
         raise TypeError(f"`{name}` must be a sequence of numbers. {received(**{name: values})}")
     if len(values) == 0:
         raise ValueError(f"`{name}` must hold at least one number. {received(**{name: values})}")
-    low = {"low": 0, "open_low": True} if positive else {}
-    return np.array([check_float(name, value, **low) for value in values])
+    return np.array([check_float(name, value) for value in values])
 
 
 def _check_model(model: Any) -> keras.Model:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dlnotes.training.stacked import BETA_1, BETA_2, adam_step, check_rates
 from dlnotes.validation import (
     check_array,
     check_choice,
@@ -16,7 +17,6 @@ from dlnotes.validation import (
     received,
 )
 
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7  # of Keras' Adam
 TOGETHER = 50  # updates in one call of the compiled function
 CELLS = {"tanh": 1, "relu": 1, "gru": 3, "lstm": 4}  # matrices side by side in a kernel
 
@@ -127,7 +127,7 @@ def fit_recurrent(
     check_choice("cell", cell, CELLS)
     x, y, answers = _check_data(x, y)
     room = x.shape[1] if room is None else check_int("room", room, low=x.shape[1])
-    rates = _check_rates(rates)
+    rates = check_rates(rates)
     copies = _check_starts(cell, starts, x.shape[2], answers is None)
     if answers is not None:
         _check_classes(y, copies[-1].shape[-1])
@@ -167,7 +167,7 @@ def _updates(cell: str, answers: int | None) -> Callable[..., Any]:
     """Return some compiled updates of Adam; they are compiled anew for each new set of shapes."""
     import tensorflow as tf
 
-    def one(weights, means, squares, factor, longest, x, y, length):
+    def one(weights, means, squares, lengths, longest, x, y, length):
         with tf.GradientTape() as tape:
             tape.watch(weights)
             outputs = _outputs(cell, weights, x, length, answers or 1)  # (K, S, B, O)
@@ -176,13 +176,7 @@ def _updates(cell: str, answers: int | None) -> Callable[..., Any]:
         whole = tf.sqrt(tf.add_n([tf.reduce_sum(g * g, axis=(1, 2)) for g in gradients]))
         shorter = tf.minimum(longest / tf.maximum(whole, 1e-20), 1)
         gradients = [g * shorter[:, None, None] for g in gradients]
-        means = [m + (1 - BETA_1) * (g - m) for m, g in zip(means, gradients, strict=True)]
-        squares = [s + (1 - BETA_2) * (g * g - s) for s, g in zip(squares, gradients, strict=True)]
-        weights = [
-            w - factor * m / (tf.sqrt(s) + EPSILON)
-            for w, m, s in zip(weights, means, squares, strict=True)
-        ]
-        return weights, means, squares, losses
+        return *adam_step(weights, means, squares, gradients, lengths), losses
 
     @tf.function(jit_compile=True, autograph=False)
     def update(weights, means, squares, rate, factors, longest, x, y, count, length):
@@ -291,12 +285,6 @@ def _check_classes(y: np.ndarray, outputs: int) -> None:
             f"`y` must hold classes from 0 to {outputs - 1}, as there are {outputs} outputs. "
             f"{received(lowest=y.min(), highest=y.max())}"
         )
-
-
-def _check_rates(rates: Any) -> np.ndarray:
-    if isinstance(rates, str) or not isinstance(rates, Sequence | np.ndarray) or len(rates) == 0:
-        raise ValueError(f"`rates` must hold at least one learning rate. {received(rates=rates)}")
-    return np.array([check_float("rates", rate, low=0, open_low=True) for rate in rates])
 
 
 def _check_starts(cell: str, starts: Any, features: int, one: bool) -> list[np.ndarray]:

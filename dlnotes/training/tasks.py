@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from dlnotes.training.copies import BETA_1, BETA_2, EPSILON
 from dlnotes.training.progress import track
+from dlnotes.training.stacked import BETA_1, BETA_2, adam_step, check_rates, one_a_copy
 from dlnotes.validation import (
     check_array,
     check_choice,
-    check_float,
     check_int,
     check_rng,
     check_same_length,
@@ -148,7 +147,7 @@ def fit_tasks(
     """
     import tensorflow as tf
 
-    rates = check_array("rates", [check_float("rates", r, low=0, open_low=True) for r in rates])
+    rates = check_rates(rates)
     copies, steps = check_int("copies", copies, low=1), check_int("steps", steps, low=1)
     batch_size = check_int("batch_size", batch_size, low=1)
     if steps % check_int("check_every", check_every, low=1):
@@ -183,14 +182,8 @@ def fit_tasks(
     def step(weights, means, squares, number, rows):
         batch = [tf.gather(tf.gather(a, rows, batch_dims=1), which) for a in (x, y)]
         gradients = tf.vectorized_map(gradients_of_one, (weights, *batch))
-        means = [m + (1 - BETA_1) * (g - m) for m, g in zip(means, gradients, strict=True)]
-        squares = [s + (1 - BETA_2) * (g * g - s) for s, g in zip(squares, gradients, strict=True)]
-        length = rate * tf.sqrt(1 - BETA_2**number) / (1 - BETA_1**number)
-        weights = [
-            w - one_a_copy(length, w) * m / (tf.sqrt(s) + EPSILON)
-            for w, m, s in zip(weights, means, squares, strict=True)
-        ]
-        return weights, means, squares
+        lengths = rate * tf.sqrt(1 - BETA_2**number) / (1 - BETA_1**number)
+        return adam_step(weights, means, squares, gradients, lengths)
 
     @tf.function(autograph=False)
     def measure(weights):
@@ -215,11 +208,6 @@ def fit_tasks(
     ends = [w.numpy().reshape(*axes, *w.shape[1:]) for w in best]
     losses = np.stack(losses, axis=-1).reshape(*axes, len(losses))
     return TaskFits(model, tuple(tasks), rates, ends, losses)
-
-
-def one_a_copy(values: Any, array: Any) -> Any:
-    """Return one number a copy with as many axes as `array`, whose first axis is the copies'."""
-    return keras.ops.reshape(values, (-1, *[1] * (len(array.shape) - 1)))
 
 
 def filled_up(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -78,7 +78,7 @@ def test_lessons_are_compared_strictly_each_on_one_worker(runner, root):
     command, folder, env = runner.calls[0]
     arguments = command.split(" -m pytest ")[1]
     assert arguments == (
-        "--nbval --nbval-current-env --nbval-cell-timeout=180 "
+        "--nbval --nbval-current-env --nbval-cell-timeout=600 "
         "--nbval-sanitize-with notebooks/nbval_sanitize.cfg -n 2 --dist loadscope "
         "notebooks/01_perceptron.ipynb notebooks/02_xor.ipynb"
     )

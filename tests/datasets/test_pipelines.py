@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dlnotes import datasets
-from dlnotes.datasets import Vocabulary, bucketed, make_windows, pad, pipelines, text_dataset
+from dlnotes.datasets import (
+    Vocabulary,
+    bucketed,
+    make_windows,
+    pad,
+    pair_dataset,
+    pipelines,
+    text_dataset,
+)
 from dlnotes.runtime import quiet_start
 
 with quiet_start():
@@ -372,3 +380,103 @@ def test_arrays_need_no_tensorflow():
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# === Pairs ===
+
+PAIRS = [("two", "zwei"), ("twenty one", "einundzwanzig"), ("six", "sechs"), ("ten two", "x")] * 6
+SOURCES, TARGETS = ([pair[i] for pair in PAIRS] for i in (0, 1))
+HOW = {
+    "source_vocabulary": Vocabulary.from_texts(SOURCES, level="words"),
+    "target_vocabulary": Vocabulary.from_texts(TARGETS, reserved=("<start>", "<end>")),
+}
+
+
+def pairs(**how):
+    """Return the rows of one epoch as (source, target_in, target_out) without padding."""
+    rows = []
+    for (source, read), wanted in pair_dataset(SOURCES, TARGETS, **HOW, **how):
+        assert read.shape == wanted.shape
+        tables = [np.asarray(table) for table in (source, read, wanted)]
+        lengths = [(table > 0).sum(axis=1) for table in tables]
+        for table, length in zip(tables, lengths, strict=True):
+            assert table.dtype == np.int32
+            assert length.max() == table.shape[1]  # cut at the batch's longest
+            assert all(row[:n].all() for row, n in zip(table, length, strict=True))
+        rows += [
+            tuple(tuple(row[row > 0].tolist()) for row in three)
+            for three in zip(*tables, strict=True)
+        ]
+    return rows
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+@pytest.mark.parametrize("seed", [None, 3])
+def test_targets_are_read_behind_the_start_and_wanted_before_the_end(by_length, seed):
+    letters = HOW["target_vocabulary"]
+    start, end = letters.id_of("<start>"), letters.id_of("<end>")
+    expected = [
+        (tuple(x), (start, *y), (*y, end))
+        for x, y in zip(
+            HOW["source_vocabulary"].encode_all(SOURCES), letters.encode_all(TARGETS), strict=True
+        )
+    ]
+    found = pairs(batch_size=5, by_length=by_length, seed=seed)
+    assert sorted(found) == sorted(expected)
+    if seed is None and not by_length:
+        assert found == expected
+
+
+def test_rows_of_similar_length_come_together():
+    found = pairs(batch_size=4, by_length=True)
+    lengths = [(len(target), len(source)) for source, target, _ in found]
+    assert lengths == sorted(lengths)
+    data = datasets.load_number_words()
+    letters = Vocabulary.from_texts(data.y_val, reserved=("<start>", "<end>"))
+    how = {"source_vocabulary": letters, "target_vocabulary": letters, "seed": 2}
+
+    def waste(by_length):
+        batches = pair_dataset(data.y_val, data.y_val, by_length=by_length, **how)
+        assert len(batches) == 16
+        return np.mean(np.concatenate([np.ravel(wanted == 0) for _, wanted in batches]))
+
+    assert waste(True) < 0.05 < 0.15 < waste(False)
+
+
+@pytest.mark.parametrize("by_length", [False, True])
+def test_each_epoch_of_pairs_has_its_own_order(by_length):
+    texts = [chr(97 + i) * (1 + i % 3) for i in range(20)]
+    letters = Vocabulary.from_texts(texts, reserved=("<start>", "<end>"))
+    how = {"source_vocabulary": letters, "target_vocabulary": letters, "by_length": by_length}
+
+    def epochs(seed, elsewhere):
+        tf.random.set_seed(elsewhere)  # must not matter
+        batches = pair_dataset(texts, texts, batch_size=3, seed=seed, **how)
+        return [[y[:, 0].numpy().tolist() for _, y in batches] for _ in range(2)]
+
+    first, second = epochs(3, 1)
+    assert first != second
+    assert epochs(3, 2) == [first, second]
+    assert epochs(4, 1) != [first, second]
+
+
+def test_pairs_refuse():
+    check_docstring(pair_dataset)
+    given = (["a"], ["b"])
+    letters = Vocabulary.from_texts(["ab"], reserved=("<start>", "<end>"))
+    how = {"source_vocabulary": letters, "target_vocabulary": letters}
+    check_refusals(
+        pair_dataset,
+        [
+            Refusal((["a"], ["a", "b"]), how, ValueError, r"len\(sources\)=1, len\(targets\)=2"),
+            Refusal(([""], ["a"]), how, ValueError, "`sources` must hold no text without a token"),
+            Refusal((["a"], "a"), how, TypeError, "`targets` must be a sequence of texts"),
+            Refusal(given, how | {"start": "^"}, ValueError, "`start` must be a token of the targ"),
+            Refusal(given, how | {"end": "$"}, ValueError, r"`end` must be a token.*end='\$'"),
+            Refusal(
+                given, how | {"target_vocabulary": 9}, TypeError, "`target_vocabulary` must be a V"
+            ),
+            Refusal(given, how | {"batch_size": 0}, ValueError, "`batch_size` must be an integer"),
+            Refusal(given, how | {"seed": 1.5}, TypeError, "`seed` must be an integer"),
+        ],
+    )

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from dlnotes import runtime, scratch
+from dlnotes import scratch
 from dlnotes.scratch.activations import ACTIVATIONS
 
 SMOOTH = ["linear", "sigmoid", "tanh", "softmax"]
@@ -171,23 +171,9 @@ SETTINGS = [
 ]
 
 
-@pytest.fixture
-def keras_in_float64():
-    with runtime.quiet_start():
-        import keras
-        import tensorflow as tf
-
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield keras, tf
-    keras.config.set_dtype_policy(policy)
-    keras.config.set_floatx(floatx)
-
-
 @pytest.mark.parametrize(("name", "ours", "theirs"), SETTINGS)
-def test_values_and_slopes_are_those_of_keras(name, ours, theirs, keras_in_float64):
-    keras, tf = keras_in_float64
+def test_values_and_slopes_are_those_of_keras(name, ours, theirs, double):
+    keras, tf = double
     z = tf.constant(ZS, tf.float64)
     with tf.GradientTape() as tape:
         tape.watch(z)
@@ -211,8 +197,8 @@ def test_registered_pairs_belong_together():
 
 
 @pytest.mark.parametrize("alpha_shape", [(), (3,)])
-def test_prelu_is_that_of_keras(alpha_shape, keras_in_float64):
-    keras, tf = keras_in_float64
+def test_prelu_is_that_of_keras(alpha_shape, double):
+    keras, tf = double
     rng = np.random.default_rng(3)
     z, weights = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
     alpha = rng.uniform(0.1, 0.4, size=alpha_shape)

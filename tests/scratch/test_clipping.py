@@ -4,11 +4,7 @@ from contracts import Refusal, check_docstring, check_refusals
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dlnotes import runtime
 from dlnotes.scratch import clip_by_global_norm, clip_by_norm, clip_by_value, global_norm
-
-with runtime.quiet_start():
-    import keras
 
 CLIPS = {
     "clipvalue": clip_by_value,
@@ -30,16 +26,12 @@ def test_docstrings(function):
 
 @pytest.mark.parametrize("name", CLIPS)
 @pytest.mark.parametrize("limit", [0.05, 1.0, 5.0, 1e3])
-def test_equals_what_keras_does_in_a_step(name, limit):
-    floatx = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    try:
-        variables = [keras.Variable(np.zeros(g.shape), dtype="float64") for g in GRADIENTS]
-        optimizer = keras.optimizers.SGD(1.0, **{name: limit})
-        optimizer.apply([keras.ops.convert_to_tensor(g) for g in GRADIENTS], variables)
-        steps = [-np.asarray(variable) for variable in variables]
-    finally:
-        keras.config.set_floatx(floatx)
+def test_equals_what_keras_does_in_a_step(double, name, limit):
+    keras, _ = double
+    variables = [keras.Variable(np.zeros(g.shape), dtype="float64") for g in GRADIENTS]
+    optimizer = keras.optimizers.SGD(1.0, **{name: limit})
+    optimizer.apply([keras.ops.convert_to_tensor(g) for g in GRADIENTS], variables)
+    steps = [-np.asarray(variable) for variable in variables]
     for ours, theirs in zip(CLIPS[name](GRADIENTS, limit), steps, strict=True):
         # SGD keeps its learning rate of 1.0 in 32 bits, which is exact
         np.testing.assert_allclose(ours, theirs, rtol=1e-12, atol=1e-15)

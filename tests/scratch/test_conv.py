@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, signal
 
-from dlnotes.runtime import quiet_start
 from dlnotes.scratch import (
     LAPLACIAN,
     PREWITT,
@@ -46,26 +45,6 @@ PUBLIC = [
 ]
 NOT_ROWS = np.ones((2, 5, 5))
 X, KERNEL = np.ones((2, 5, 5, 3)), np.ones((3, 3, 3, 4))
-
-
-@pytest.fixture(scope="module")
-def libraries():
-    with quiet_start():
-        import keras
-        import tensorflow as tf
-    return keras, tf
-
-
-@pytest.fixture
-def double(libraries):
-    """Keras with all defaults at 64 bits, and as it was afterwards."""
-    keras, tf = libraries
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield keras, tf
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(policy)
 
 
 def run_keras(tf, layer, x, gradient_of, weights=()):

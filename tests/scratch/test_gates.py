@@ -21,27 +21,6 @@ KINDS = {
     "gru": (GRUCell, "GRU", {"reset_after": True}),
     "gru of the paper": (GRUCell, "GRU", {"reset_after": False}),
 }
-MASKS = {
-    "no padding": None,
-    "after": [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]],
-    "before": [[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]],
-    "between": [[0, 1, 0, 1], [1, 0, 1, 0], [1, 1, 0, 1]],
-    "nothing real": [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]],
-}
-
-
-@pytest.fixture
-def double():
-    """Keras with all defaults at 64 bits, and as it was afterwards."""
-    with quiet_start():
-        import keras
-        import tensorflow as tf
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield keras, tf
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(policy)
 
 
 def draw_cell(kind, seed=0, *, num_inputs=3, units=2):
@@ -78,12 +57,11 @@ def test_docstrings(thing):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("mask", MASKS)
-def test_outputs_states_and_gradients_equal_keras(double, kind, mask):
+def test_outputs_states_and_gradients_equal_keras(double, kind, masks, padding):
     keras, tf = double
-    backwards = mask in ("before", "between")
+    backwards = padding in ("before", "between")
     cell = draw_cell(kind, 1)
-    x, mask, start, gradient, end = draw_case(cell, MASKS[mask])
+    x, mask, start, gradient, end = draw_case(cell, masks[padding])
     theirs = keras_layer(keras, kind, cell, go_backwards=backwards)
     inputs, first = tf.Variable(x), [tf.Variable(s) for s in start]
     with tf.GradientTape() as tape:
@@ -104,12 +82,12 @@ def test_outputs_states_and_gradients_equal_keras(double, kind, mask):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_single_precision_stays_within_a_millionth(kind):
+def test_single_precision_stays_within_a_millionth(kind, masks):
     with quiet_start():
         import keras
         import tensorflow as tf
     cell = draw_cell(kind, 3)
-    x, mask, _, gradient, _ = draw_case(cell, MASKS["after"])
+    x, mask, _, gradient, _ = draw_case(cell, masks["after"])
     theirs, inputs = keras_layer(keras, kind, cell), tf.Variable(x.astype("float32"))
     with tf.GradientTape() as tape:
         outputs, *_ = theirs(inputs, mask=mask)
@@ -120,11 +98,11 @@ def test_single_precision_stays_within_a_millionth(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bidirectional_and_stacked_equal_keras(double, kind):
+def test_bidirectional_and_stacked_equal_keras(double, kind, masks):
     keras, tf = double
     cells = [draw_cell(kind, 6), draw_cell(kind, 7), draw_cell(kind, 8, num_inputs=4)]
     ours = StackedRNN([BidirectionalRNN(*cells[:2]), RNN(cells[2])])
-    x, mask, *_ = draw_case(cells[0], MASKS["after"])
+    x, mask, *_ = draw_case(cells[0], masks["after"])
     inputs, gradient = tf.Variable(x), np.random.default_rng(1).normal(size=(3, 2))
     _, name, options = KINDS[kind]
     make = getattr(keras.layers, name)
@@ -265,9 +243,9 @@ def test_a_gru_that_begins_at_zero_stays_between_minus_one_and_one(seed, loudnes
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-def test_gate_values_give_the_states_back(backwards):
+def test_gate_values_give_the_states_back(backwards, masks):
     layer = RNN(draw_cell("lstm", 1), backwards=backwards)
-    x, mask, *_ = draw_case(layer.cell, MASKS["between"])
+    x, mask, *_ = draw_case(layer.cell, masks["between"])
     outputs = layer.forward(x, mask)
     values = gate_values(layer)
     assert list(values) == ["input", "forget", "candidate", "output", "cell"]

@@ -5,7 +5,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes
 
-from dlnotes.runtime import quiet_start
 from dlnotes.scratch import (
     BatchNormalization,
     LayerNormalization,
@@ -22,20 +21,6 @@ def example(kind, shape, seed):
     layer = kind(shape[-1])
     layer.gamma, layer.beta = rng.uniform(0.5, 2, shape[-1]), rng.normal(size=shape[-1])
     return layer, rng.normal(1, 2, size=shape), rng.normal(size=shape)
-
-
-@pytest.fixture
-def double():
-    """Keras with all defaults at 64 bits, and as it was afterwards."""
-    with quiet_start():
-        import keras
-        import tensorflow as tf
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield keras, tf
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(policy)
 
 
 def run_keras(keras, tf, layer, x, gradient, training):

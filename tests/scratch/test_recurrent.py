@@ -16,27 +16,6 @@ from dlnotes.scratch import (
 )
 
 CELLS = {"simple": SimpleRNNCell}  # name in Keras: SimpleRNN
-MASKS = {
-    "no padding": None,
-    "after": [[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 1, 1]],
-    "before": [[0, 0, 1, 1], [0, 1, 1, 1], [0, 0, 0, 1]],
-    "between": [[0, 1, 0, 1], [1, 0, 1, 0], [1, 1, 0, 1]],
-    "nothing real": [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]],
-}
-
-
-@pytest.fixture
-def double():
-    """Keras with all defaults at 64 bits, and as it was afterwards."""
-    with quiet_start():
-        import keras
-        import tensorflow as tf
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    yield keras, tf
-    keras.config.set_floatx(floatx)
-    keras.config.set_dtype_policy(policy)
 
 
 def draw_cell(seed=0, *, num_inputs=3, units=2, **options):
@@ -72,11 +51,10 @@ def test_docstrings(thing):
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-@pytest.mark.parametrize("mask", MASKS)
-def test_outputs_states_and_gradients_equal_keras(double, mask, backwards):
+def test_outputs_states_and_gradients_equal_keras(double, masks, padding, backwards):
     keras, tf = double
     cell = draw_cell(1)
-    x, mask, start, gradient, end = draw_case(MASKS[mask])
+    x, mask, start, gradient, end = draw_case(masks[padding])
     theirs = keras_layer(keras, cell, go_backwards=backwards)
     inputs, first = tf.Variable(x), tf.Variable(start[0])
     with tf.GradientTape() as tape:
@@ -104,20 +82,19 @@ def test_every_activation_equals_keras(double, activation):
     np.testing.assert_allclose(RNN(cell).forward(x), outputs, atol=1e-12)
 
 
-def test_single_precision_stays_within_a_millionth():
+def test_single_precision_stays_within_a_millionth(masks):
     with quiet_start():
         import keras
     cell = draw_cell(3)
-    x, mask, *_ = draw_case(MASKS["after"])
+    x, mask, *_ = draw_case(masks["after"])
     outputs, _ = keras_layer(keras, cell)(x.astype("float32"), mask=mask)
     np.testing.assert_allclose(RNN(cell).forward(x, mask), outputs, atol=1e-6)
 
 
-@pytest.mark.parametrize("mask", MASKS)
-def test_bidirectional_equals_keras(double, mask):
+def test_bidirectional_equals_keras(double, masks, padding):
     keras, tf = double
     cells = [draw_cell(4), draw_cell(5)]
-    x, mask, *_ = draw_case(MASKS[mask])
+    x, mask, *_ = draw_case(masks[padding])
     rng = np.random.default_rng(9)
     start, gradient = rng.normal(size=(2, 3, 2)), rng.normal(size=(3, 4, 4))
     theirs = keras.layers.Bidirectional(
@@ -138,10 +115,10 @@ def test_bidirectional_equals_keras(double, mask):
         np.testing.assert_allclose(one, right, atol=1e-10)
 
 
-def test_the_last_outputs_of_a_bidirectional_layer_equal_keras(double):
+def test_the_last_outputs_of_a_bidirectional_layer_equal_keras(double, masks):
     keras, tf = double
     cells = [draw_cell(4), draw_cell(5)]
-    x, mask, *_ = draw_case(MASKS["after"])
+    x, mask, *_ = draw_case(masks["after"])
     theirs = keras.layers.Bidirectional(keras.layers.SimpleRNN(2))
     theirs.build(x.shape)
     theirs.set_weights([array for cell in cells for array in cell.weights])
@@ -155,11 +132,11 @@ def test_the_last_outputs_of_a_bidirectional_layer_equal_keras(double):
     np.testing.assert_allclose(ours.backward(gradient), expected, atol=1e-12)
 
 
-def test_a_stack_equals_keras(double):
+def test_a_stack_equals_keras(double, masks):
     keras, tf = double
     cells = [draw_cell(6), draw_cell(7), draw_cell(8, num_inputs=4)]
     ours = StackedRNN([BidirectionalRNN(*cells[:2]), RNN(cells[2])])
-    x, mask, *_ = draw_case(MASKS["after"])
+    x, mask, *_ = draw_case(masks["after"])
     both = keras.layers.Bidirectional(keras.layers.SimpleRNN(2, return_sequences=True))
     top = keras.layers.SimpleRNN(2)
     inputs, gradient = tf.Variable(x), np.random.default_rng(1).normal(size=(3, 2))

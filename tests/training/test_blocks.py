@@ -89,6 +89,26 @@ def test_a_restarted_model_trains_as_a_new_one(kind):
         np.testing.assert_allclose(again, new, atol=1e-6)
 
 
+def test_a_restart_without_a_rate_keeps_the_schedule_and_begins_it_anew():
+    x, y = np.eye(2, dtype="float32"), np.array([[1.0], [-2.0]], "float32")
+    nets = []
+    for _ in range(2):
+        net = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        rate = keras.optimizers.schedules.CosineDecay(0.3, 4)
+        net.compile(keras.optimizers.Adam(rate), "mse")
+        nets.append(net)
+    used, start = nets
+    used.fit(x, y, epochs=4, verbose=0)
+    restart(used, start)
+    for net in nets:
+        net.fit(x, y, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(used.get_weights()[0], start.get_weights()[0], atol=1e-6)
+    start.optimizer.iterations.assign(4)  # now its rate is 0
+    ends = start.get_weights()[0]
+    start.fit(x, y, verbose=0)
+    np.testing.assert_array_equal(start.get_weights()[0], ends)
+
+
 def test_refusals():
     check_refusals(
         Blocks,

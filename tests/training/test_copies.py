@@ -175,7 +175,7 @@ def test_refusals():
         return keras.Sequential([keras.Input((3,)), keras.layers.BatchNormalization()])
 
     cases = [
-        (given(rates=()), ValueError, "`rates` must hold at least one number"),
+        (given(rates=()), ValueError, "`rates` must hold at least one learning rate"),
         (given(rates=0.1), TypeError, "`rates` must be a sequence of numbers"),
         (given(rates=(0.0,)), ValueError, "`rates` must be a finite number > 0"),
         (given(settings={"a": ()}), ValueError, r"`settings\['a'\]` must hold at least one"),
