@@ -130,6 +130,6 @@ $(STAMP):
 	    sed -n -e 's/\[[^]]*\]//' -e 's/^tensorflow *==/tensorflow-cpu==/p' requirements.txt; \
 	} >$(VENV)/constraints.txt; \
 	echo "Installing into $(VENV) with TensorFlow for $(EXTRA); the first time this takes some minutes"; \
-	$(VENV_PYTHON) -m pip install --disable-pip-version-check -e ".[$(EXTRA),dev]" -c $(VENV)/constraints.txt \
+	$(VENV_PYTHON) -m pip install --disable-pip-version-check -e ".[$(EXTRA),serve,dev]" -c $(VENV)/constraints.txt \
 	    || { echo "The installation failed: see above. Nothing is lost; run the same command again." >&2; exit 1; }; \
 	touch $@

@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -630,6 +630,185 @@ def tune(
         _say(f"{hidden} more trials are not shown; {result.failed} of all trials failed.")
     _say(f"Best {result.objective}: {result.best_score:.4g}, of trial {result.best_trial}.")
     _say(f"Its model: {result.path}; all trials: {result.path.with_name('trials.csv')}")
+
+
+# === Training ===
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Argument(help="A dataset with classes, such as digits.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="mlp; for pictures also cnn, lenet5 or resnet; or MODULE:FUNCTION, which is "
+            "called with the shape of a row and the number of outputs."
+        ),
+    ] = "mlp",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the training data.")] = 10,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Rows of one step, of all workers together.")
+    ] = 64,
+    optimizer: Annotated[
+        str, typer.Option(help="sgd, rmsprop, adagrad, adam, adamw or nadam.")
+    ] = "adam",
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(help="Greater than 0; Keras' default if not given.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the first weights and of the order of the rows.")
+    ] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Processes of this machine: 1 if not given. On many machines TF_CONFIG says it. "
+            "With 2 or more their ports are open to the network, without a password.",
+            show_default=False,
+        ),
+    ] = None,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Steps between two checkpoints; an epoch if not given.", show_default=False
+        ),
+    ] = None,
+    directory: Annotated[
+        Path, typer.Option(help="A new or empty folder for checkpoint and model.", file_okay=False)
+    ] = Path("build/train"),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the job that the folder holds.")
+    ] = False,
+    max_restarts: Annotated[
+        int, typer.Option(min=0, help="How often all workers begin again after one has died.")
+    ] = 3,
+    patience: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds without a step after which workers count as dead."),
+    ] = 300,
+) -> None:
+    """Train a model, with one process or several.
+
+    All workers end with the same weights, those of one process. If a worker dies, all begin again
+    from the last checkpoint. The model and the checkpoint stay in the folder. Ctrl-C stops it, and
+    --resume goes on, also to more epochs. On many machines, with one shared folder, the same
+    command runs on each, and TF_CONFIG says which worker it is; they always go on with what the
+    folder holds.
+    """
+    from dlnotes.course import classification
+    from dlnotes.course import train as training
+
+    if dataset not in classification.LOADERS:
+        known = ", ".join(classification.LOADERS)
+        _wrong_use(f"DATASET must be one of: {known}. Received: {dataset}")
+    if model not in training.BUILDERS and ":" not in model:
+        known = ", ".join(training.BUILDERS)
+        _wrong_use(f"--model must be one of: {known}, MODULE:FUNCTION. Received: {model}")
+    if optimizer not in training.OPTIMIZERS:
+        known = ", ".join(training.OPTIMIZERS)
+        _wrong_use(f"--optimizer must be one of: {known}. Received: {optimizer}")
+    if learning_rate is not None and not 0 < learning_rate < float("inf"):
+        _wrong_use(f"--learning-rate must be a number > 0. Received: {learning_rate}")
+    _say("Loading TensorFlow …")
+    try:
+        with _terminate_like_ctrl_c():
+            result = training.train(
+                dataset,
+                model,
+                directory,
+                workers=workers,
+                checkpoint_every=checkpoint_every,
+                resume=resume,
+                max_restarts=max_restarts,
+                patience=patience,
+                say=_say,
+                epochs=epochs,
+                batch_size=batch_size,
+                optimizer=optimizer,
+                learning_rate=learning_rate,
+                seed=seed,
+            )
+    except KeyboardInterrupt:
+        _say("\nInterrupted. The same with --resume goes on.")
+        raise
+    if result is None:
+        _say("Done: the results are where worker 0 runs.")
+        return
+    _say(f"Validation: loss {result.loss:.4g}, accuracy {result.accuracy:.4g}.")
+    _say(f"The model after {result.steps} steps: {result.path}")
+
+
+# === Serving ===
+
+
+@app.command()
+def serve(
+    bundles: Annotated[
+        list[Path],
+        typer.Argument(metavar="BUNDLE", help="Folders or zips that dlnotes.serving.export wrote."),
+    ],
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen at; 0 takes a free one.")
+    ] = 8000,
+    engine: Annotated[str, typer.Option(help="onnx, tensorflow or litert.")] = "onnx",
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads of one computation of ONNX Runtime; all processors if not given.",
+            show_default=False,
+        ),
+    ] = None,
+    max_batch: Annotated[
+        int, typer.Option(min=1, help="The most rows computed at once, and of one request.")
+    ] = 64,
+    max_wait: Annotated[
+        float, typer.Option(min=0, help="Milliseconds that a request waits for others.")
+    ] = 2.0,
+    max_queue: Annotated[
+        int, typer.Option(min=1, help="The most rows that wait; more are refused with 503.")
+    ] = 512,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds after which a request is given up.")
+    ] = 10.0,
+    max_body: Annotated[
+        float, typer.Option(min=0.001, help="The most megabytes of a request's body.")
+    ] = 8.0,
+) -> None:
+    """Answer requests with the models of bundles; Ctrl-C stops it.
+
+    POST /v1/models/NAME:predict takes {"instances": […]} as TensorFlow Serving does; /docs shows
+    all addresses, and / a page to try a model. What was accepted is answered before the end.
+    Nothing on the port is encrypted.
+    """
+    from dlnotes.serving.batcher import BatchSettings
+    from dlnotes.serving.engines import ENGINES
+    from dlnotes.serving.server import serve as run_service
+
+    if engine not in ENGINES:
+        _wrong_use(f"--engine must be one of: {', '.join(ENGINES)}. Received: {engine}")
+    if max_queue < max_batch:
+        _wrong_use(f"--max-queue must be at least --max-batch. Received: {max_queue}")
+    settings = BatchSettings(max_batch, max_wait / 1000, max_queue, timeout)
+
+    def tell(event: str, *, address: str = "", models: Sequence[str] = ()) -> None:
+        names = ", ".join(models)
+        listening = f"Serving {names} at {address}/ with the engine {engine}. Ctrl-C stops it."
+        _say({"listening": listening, "ready": "Ready.", "stopped": "Stopped."}[event])
+
+    with _terminate_like_ctrl_c():
+        run_service(
+            bundles,
+            host=host,
+            port=port,
+            engine=engine,
+            settings=settings,
+            max_body_bytes=int(max_body * 2**20),
+            threads=threads,
+            on_event=tell,
+        )
 
 
 # === For maintainers ===

@@ -9,7 +9,7 @@ import html
 import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -121,6 +121,44 @@ def table(
     )
     for check in checks:
         _require(*check)
+
+
+def facts(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Show a table of numbers that belong to this machine alone; none is compared with anything.
+
+    For what a reader is told how to read, not what it must be. The text says only that it is there.
+
+    Args:
+        title: What the table shows.
+        columns: The column names.
+        rows: One sequence of cells for each row: text, whole numbers, or floats, which are shown
+            with three digits.
+
+    Raises:
+        ValueError: If a row has not one cell for each column.
+
+    Example:
+        >>> facts("A step here", ["network", "ms"], [["dense", 0.41235]])
+        A step here: this machine's numbers stand in the notebook
+    """
+    title, rows = _name(title), [list(row) for row in rows]
+    if not columns or any(len(row) != len(columns) for row in rows):
+        raise ValueError(
+            f"`rows` must have one cell for each of the {len(columns)} columns. "
+            f"{received(cells=[len(row) for row in rows])}"
+        )
+    exact = str | int | np.integer
+    texts = [[str(c) if isinstance(c, exact) else number(c, 3) for c in row] for row in rows]
+    head, *body = [
+        "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        for tag, cells in [("th", columns), *(("td", row) for row in texts)]
+    ]
+    emit(
+        f"{title}: this machine's numbers stand in the notebook",
+        f"<table><caption>{html.escape(title)}</caption>"
+        f"<thead>{head}</thead><tbody>{''.join(body)}</tbody></table>",
+        [],
+    )
 
 
 def close(name: str, actual: Any, expected: Any, *, tolerance: float) -> None:

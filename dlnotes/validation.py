@@ -74,6 +74,21 @@ def check_float(
     return float(value)
 
 
+def check_flag(name: str, value: Any) -> bool:
+    """Return True or False.
+
+    Args:
+        name: The argument's name, for the message.
+        value: What was given.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"`{name}` must be True or False. {received(**{name: value})}")
+    return value
+
+
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> Any:
     """Return `value` if it is one of `choices`.
 

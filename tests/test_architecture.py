@@ -11,7 +11,7 @@ import pytest
 import dlnotes
 
 PACKAGE = Path(dlnotes.__file__).resolve().parent
-LEVEL_0 = {"validation", "reporting", "runtime"}
+LEVEL_0 = {"validation", "reporting", "runtime", "processes"}
 TO_LEVEL_4 = {
     "scratch",
     "datasets",
@@ -52,6 +52,7 @@ RULES = {
     "__init__": rule(()),
     "validation": rule(LEVEL_0, "numpy"),
     "reporting": rule(LEVEL_0, "numpy", "IPython"),
+    "processes": rule(LEVEL_0),
     "runtime": rule(LEVEL_0, "numpy", "keras IPython"),
     "scratch": rule(LEVEL_0, "numpy"),
     "datasets": rule(LEVEL_0, "numpy pandas sklearn", open_to_others=True),
@@ -66,7 +67,10 @@ RULES = {
         "pandas sklearn",
         open_to_others=True,
     ),
-    "serving": rule(LEVEL_0 | {"layers"}, "keras numpy", open_to_others=True),
+    # datasets for its vocabulary: text becomes ids in one place, for training and for serving
+    "serving": rule(
+        LEVEL_0 | {"layers", "datasets"}, "numpy", "keras tensorflow", open_to_others=True
+    ),
     "exercises": rule(LEVEL_0 | TO_LEVEL_4, "numpy", "keras pandas sklearn matplotlib IPython"),
     "course": rule(
         LEVEL_0 | TO_LEVEL_4 | COMMAND | {"exercises"},
@@ -76,7 +80,10 @@ RULES = {
     ),
     "cli": rule(LEVEL_0 | TO_LEVEL_4 | COMMAND | {"exercises"}, open_to_others=True),
 }
-EXCEPTIONS = {("datasets", "pipelines"): frozenset({"tensorflow"})}
+EXCEPTIONS = {
+    ("datasets", "pipelines"): frozenset({"tensorflow"}),
+    ("serving", "exporting"): frozenset({"keras"}),
+}
 
 
 @dataclass(frozen=True)
@@ -180,6 +187,8 @@ def test_imports_keep_to_the_table():
         ("explain/a.py", "from dlnotes.training import track", "must not import dlnotes.training"),
         ("explain/a.py", "import tensorflow", "explain must not import tensorflow at its top"),
         ("serving/a.py", "from dlnotes.models import build_mlp", "must not import dlnotes.models"),
+        ("serving/a.py", "import keras", "serving must not import keras at its top"),
+        ("serving/a.py", "import tensorflow", "serving must not import tensorflow at its top"),
         ("runtime.py", "import keras", "runtime must not import keras at its top"),
         ("runtime.py", "if True:\n    import keras", "must not import keras at its top"),
         ("runtime.py", "class A:\n    import keras", "must not import keras at its top"),
@@ -254,6 +263,8 @@ HEAVY = {"tensorflow", "keras", "pandas", "sklearn", "scipy", "matplotlib", "IPy
         ("import dlnotes.plotting", {"tensorflow", "keras", "pandas", "sklearn"}),
         ("from dlnotes.training import track", HEAVY),
         ("import dlnotes.explain", HEAVY | {"numpy"}),
+        ("import dlnotes.serving", HEAVY | {"numpy", "fastapi"}),
+        ("import dlnotes.serving.server", HEAVY | {"onnxruntime"}),
     ],
 )
 def test_light_imports_load_nothing_heavy(statement, unwanted):

@@ -92,7 +92,19 @@ def test_help_is_fast_and_loads_nothing_heavy():
 
 @pytest.mark.parametrize(
     "command",
-    ["study", "run", "test", "tune", "lessons", "claims", "check", "data", "compare", "calibrate"],
+    [
+        "study",
+        "run",
+        "test",
+        "tune",
+        "serve",
+        "lessons",
+        "claims",
+        "check",
+        "data",
+        "compare",
+        "calibrate",
+    ],
 )
 def test_each_command_has_a_help_text(command):
     overview = invoke("--help").output

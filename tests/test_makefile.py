@@ -209,7 +209,9 @@ def test_extra_follows_the_driver(course, driver, env, extra):
     if driver:
         course.program("nvidia-smi", f"#!/bin/sh\n{driver}\n")
     assert course.make("setup", **env).returncode == 0
-    assert len(course.calls("pip install", f"-e .[{extra},dev] -c .venv/constraints.txt")) == 1
+    assert (
+        len(course.calls("pip install", f"-e .[{extra},serve,dev] -c .venv/constraints.txt")) == 1
+    )
     assert course.stamps()[0].name.endswith(f"-{extra}")
 
 

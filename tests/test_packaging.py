@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PINS = {
     re.sub(r"[-_.]+", "-", name).lower(): version
     for name, version in re.findall(
-        r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), re.M
+        r"^([\w.-]+)==([^\s;]+)(?:; .*)?$", (ROOT / "requirements.txt").read_text(), re.M
     )
 }
 

@@ -31,6 +31,28 @@ def strict(monkeypatch):
     monkeypatch.delenv("DLNOTES_CALIBRATE", raising=False)
 
 
+# === facts ===
+
+
+def test_facts_are_shown_but_not_compared(kernel, capsys):
+    reporting.facts("Here", ["a<b", "ms"], iter([["x&y", 0.41235], ["z", 1234]]))
+    (data, records), *others = kernel
+    assert data["text/plain"] == "Here: this machine's numbers stand in the notebook"
+    assert data["text/html"] == (
+        "<table><caption>Here</caption><thead><tr><th>a&lt;b</th><th>ms</th></tr></thead><tbody>"
+        "<tr><td>x&amp;y</td><td>0.412</td></tr><tr><td>z</td><td>1234</td></tr></tbody></table>"
+    )
+    assert records == others == []
+    assert capsys.readouterr().out == ""
+
+
+def test_facts_need_a_title_and_a_cell_for_each_column():
+    with pytest.raises(ValueError, match="`name` must be a text of one line"):
+        reporting.facts("", ["a"], [])
+    with pytest.raises(ValueError, match=r"one cell for each of the 2 columns.*cells=\[1\]"):
+        reporting.facts("Here", ["a", "b"], [["x"]])
+
+
 # === within ===
 
 

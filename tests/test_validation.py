@@ -83,6 +83,13 @@ def test_the_ends_of_a_range_belong_to_it_unless_open():
     assert validation.check_float("p", 1, low=0, high=1, open_low=True) == 1
 
 
+@pytest.mark.parametrize("value", [0, 1, np.True_, "yes", None])
+def test_check_flag_takes_true_and_false_alone(value):
+    assert validation.check_flag("b", True) is True
+    assert validation.check_flag("b", False) is False
+    refuses(TypeError, "`b` must be True or False. Received: b=", validation.check_flag, "b", value)
+
+
 def test_check_choice():
     assert validation.check_choice("loss", "log", iter(("hinge", "log"))) == "log"
     message = re.escape("`loss` must be one of 'hinge', 'log'. Received: loss='mse'")

@@ -1,32 +1,17 @@
 """What `dlnotes tune` searches: a hypermodel and data for each dataset of the course."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from dlnotes import datasets, runtime
+from dlnotes import runtime
+from dlnotes.course.classification import LOADERS, classification_data
 from dlnotes.validation import check_choice, received
 
 MODELS = ("mlp", "cnn")
 METHODS = ("random", "grid", "bayesian", "hyperband")
 SHOWN = 10  # trials
 WORKERS = 2
-LOADERS: dict[str, Callable[[], Any]] = {
-    "iris": datasets.load_iris,
-    "wine": datasets.load_wine,
-    "breast_cancer": datasets.load_breast_cancer,
-    "digits": datasets.load_digits,
-    "placements": datasets.load_placements_xy,
-    "xor": datasets.make_xor,
-    "moons": datasets.make_moons,
-    "spiral": datasets.make_spiral,
-    "blobs": datasets.make_blobs,
-    "mnist_5k": datasets.load_mnist_5k,
-    "mnist": datasets.load_mnist,
-    "fashion_mnist": datasets.load_fashion_mnist,
-    "cifar10": datasets.load_cifar10,
-}
 
 
 def prepare(dataset: str, model: str) -> tuple[Any, tuple[np.ndarray, ...]]:
@@ -53,28 +38,15 @@ def prepare(dataset: str, model: str) -> tuple[Any, tuple[np.ndarray, ...]]:
     with runtime.quiet_start():
         from dlnotes.tuning import HyperCNN, HyperMLP
 
-    data = LOADERS[dataset]()
-    x_train, x_val = data.x_train.astype("float32"), data.x_val.astype("float32")
-    if hasattr(data, "pixel_range"):
-        low, high = data.pixel_range
-        x_train, x_val = ((x - low) / (high - low) for x in (x_train, x_val))
-        if model == "mlp":
-            x_train, x_val = (x.reshape(len(x), -1) for x in (x_train, x_val))
-        elif x_train.ndim == 3:
-            x_train, x_val = x_train[..., None], x_val[..., None]
-    elif model == "cnn":
+    arrays, outputs = classification_data(dataset, pictures=model != "mlp")
+    x_train = arrays[0]
+    if model == "cnn" and x_train.ndim < 4:
         raise ValueError(
             f'`model` must be "mlp" for data that are no pictures. {received(model=model)} '
             f"(dataset={dataset!r})"
         )
-    else:
-        mean, deviation = x_train.mean(axis=0), x_train.std(axis=0)
-        deviation[deviation == 0] = 1
-        x_train, x_val = ((x - mean) / deviation for x in (x_train, x_val))
-    outputs = 1 if data.num_classes == 2 else data.num_classes
     kind = HyperMLP if model == "mlp" else HyperCNN
-    hypermodel = kind(x_train.shape[1:], outputs)
-    return hypermodel, (x_train, data.y_train, x_val, data.y_val)
+    return kind(x_train.shape[1:], outputs), arrays
 
 
 def tune(

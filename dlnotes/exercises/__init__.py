@@ -31,6 +31,8 @@ MODULES = {
     "24": "encoder_decoder",
     "25": "attention",
     "26": "transformer",
+    "33": "deployment",
+    "34": "scaling",
 }
 
 __all__ = ["Exercise", "WrongAnswer", "check", "find", "hint", "of_lesson", "solution"]

@@ -9,6 +9,7 @@ from dlnotes.explain.scores import check_classes, check_inside
 from dlnotes.validation import (
     check_array,
     check_choice,
+    check_flag,
     check_float,
     check_int,
     check_rng,
@@ -162,8 +163,7 @@ def check_attack(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return pictures inside the range and their classes; this only checks and converts."""
     check_float("epsilon", epsilon, low=0)
-    if not isinstance(targeted, bool):
-        raise TypeError(f"`targeted` must be True or False. {received(targeted=targeted)}")
+    check_flag("targeted", targeted)
     if y is None:
         raise TypeError(f"`y` must be class numbers. {received(y=y)}")
     x, y = check_classes(model, x, y, "y")

@@ -7,7 +7,7 @@ import numpy as np
 
 from dlnotes.explain.gradients import layer_gradient, score_gradient
 from dlnotes.explain.scores import as_classifier, check_classes, check_pictures
-from dlnotes.validation import check_array, check_int, received
+from dlnotes.validation import check_array, check_flag, check_int, received
 
 
 def saliency(model: Any, x: Any, classes: Any = None) -> np.ndarray:
@@ -170,8 +170,7 @@ def enlarge(maps: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def check_maps(layer: str, maps: np.ndarray, mean: Any) -> None:
     """Require outputs of shape (B, height, width, channels), and a truth value for `mean`."""
-    if not isinstance(mean, bool):
-        raise TypeError(f"`mean` must be True or False. {received(mean=mean)}")
+    check_flag("mean", mean)
     if maps.ndim != 4:
         raise ValueError(
             "`layer` must have outputs of shape (B, height, width, channels). "

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from dlnotes.validation import check_array, check_class_numbers, check_float, received
+from dlnotes.validation import check_array, check_class_numbers, check_flag, check_float, received
 
 BATCH = 256  # pictures at once: bounds the memory, and changes no number
 
@@ -72,8 +72,7 @@ class ImageClassifier:
             raise TypeError(
                 f"`from_logits` must be True, False or None. {received(from_logits=from_logits)}"
             )
-        if not isinstance(compiled, bool):
-            raise TypeError(f"`compiled` must be True or False. {received(compiled=compiled)}")
+        check_flag("compiled", compiled)
         check_backend()
         self.model = model
         self._compiled: dict[str, Any] | None = {} if compiled else None

@@ -11,7 +11,7 @@ from dlnotes.layers.attention import (
     key_mask,
     output_specs,
 )
-from dlnotes.validation import check_float, check_int, received
+from dlnotes.validation import check_flag, check_float, check_int
 
 
 class _Block(keras.layers.Layer):
@@ -40,10 +40,7 @@ class _Block(keras.layers.Layer):
         self.num_heads = check_int("num_heads", num_heads, low=1)
         self.hidden_units = check_int("hidden_units", hidden_units, low=1)
         self.dropout = check_float("dropout", dropout, low=0, high=1, open_high=True)
-        if not isinstance(norm_first, bool):
-            raise TypeError(
-                f"`norm_first` must be True or False. {received(norm_first=norm_first)}"
-            )
+        check_flag("norm_first", norm_first)
         self.norm_first = norm_first
 
     def _create(self, width: int, attentions: dict[str, int]) -> None:

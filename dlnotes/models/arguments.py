@@ -102,17 +102,6 @@ def check_model_name(name: Any) -> str:
     return name
 
 
-def check_flag(name: str, value: Any) -> bool:
-    """Return True or False.
-
-    Raises:
-        TypeError: If it is anything else.
-    """
-    if not isinstance(value, bool):
-        raise TypeError(f"`{name}` must be True or False. {received(**{name: value})}")
-    return value
-
-
 def output_layer(
     num_classes: int, activation: str | None = None, *, name: str = "output"
 ) -> keras.layers.Layer:

@@ -6,14 +6,13 @@ import keras
 
 from dlnotes.models.arguments import (
     check_activation,
-    check_flag,
     check_model_name,
     check_picture_shape,
     check_positive_integers,
     output_layer,
 )
 from dlnotes.models.blocks import HEADS, check_momentum, convolution, head_layer, pooling_layer
-from dlnotes.validation import check_choice, check_float, check_int, received
+from dlnotes.validation import check_choice, check_flag, check_float, check_int, received
 
 
 def build_small_cnn(

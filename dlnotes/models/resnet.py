@@ -7,14 +7,13 @@ import keras
 
 from dlnotes.models.arguments import (
     check_activation,
-    check_flag,
     check_model_name,
     check_picture_shape,
     check_positive_integers,
     output_layer,
 )
 from dlnotes.models.blocks import check_momentum, convolution, head_layer
-from dlnotes.validation import check_int, received
+from dlnotes.validation import check_flag, check_int, received
 
 
 def build_small_resnet(

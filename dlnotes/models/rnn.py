@@ -3,8 +3,8 @@
 import keras
 
 from dlnotes.layers import PaddingLast
-from dlnotes.models.arguments import check_flag, check_model_name, output_layer
-from dlnotes.validation import check_choice, check_float, check_int
+from dlnotes.models.arguments import check_model_name, output_layer
+from dlnotes.validation import check_choice, check_flag, check_float, check_int
 
 CELLS = {"lstm": keras.layers.LSTM, "gru": keras.layers.GRU, "simple": keras.layers.SimpleRNN}
 

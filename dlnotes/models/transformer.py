@@ -11,8 +11,8 @@ from dlnotes.layers import (
     TransformerDecoderBlock,
     TransformerEncoderBlock,
 )
-from dlnotes.models.arguments import check_flag, check_model_name, output_layer
-from dlnotes.validation import check_choice, check_float, check_int, received
+from dlnotes.models.arguments import check_model_name, output_layer
+from dlnotes.validation import check_choice, check_flag, check_float, check_int, received
 
 POSITIONS = ("sinusoidal", "learned", None)
 

@@ -6,13 +6,12 @@ import keras
 
 from dlnotes.models.arguments import (
     check_activation,
-    check_flag,
     check_input_shape,
     check_model_name,
     check_positive_integers,
     output_layer,
 )
-from dlnotes.validation import check_int, received
+from dlnotes.validation import check_flag, check_int, received
 
 
 def build_wide_deep(

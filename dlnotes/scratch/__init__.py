@@ -30,6 +30,7 @@ from dlnotes.scratch.activations import (
     tanh,
     tanh_derivative,
 )
+from dlnotes.scratch.all_reduce import Reduced, ring_all_reduce, star_all_reduce
 from dlnotes.scratch.attention import (
     AdditiveScore,
     Attention,
@@ -293,6 +294,7 @@ __all__ = [
     "RateRace",
     "RateRuns",
     "ReceptiveField",
+    "Reduced",
     "Reverser",
     "Rolling",
     "Scalar",
@@ -436,6 +438,7 @@ __all__ = [
     "rgb_to_gray",
     "rgb_to_yuv",
     "ridge",
+    "ring_all_reduce",
     "rolling",
     "rotate",
     "salt_and_pepper",
@@ -457,6 +460,7 @@ __all__ = [
     "sparse_categorical_cross_entropy_gradient",
     "spectral_radius",
     "standardize",
+    "star_all_reduce",
     "step",
     "swish",
     "swish_derivative",

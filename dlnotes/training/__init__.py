@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from dlnotes.training.beam_search import Beams, beam_search
+from dlnotes.training.cluster import Place, read_place
 from dlnotes.training.evaluation import (
     BinaryScores,
     MulticlassScores,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from dlnotes.training.callbacks import LiveProgress, MonitorCheck, standard_callbacks
     from dlnotes.training.copies import Copies, fit_copies
     from dlnotes.training.distillation import Distiller, distillation_losses, soft_targets
+    from dlnotes.training.distributed import Job, fit_distributed, load_trained, shard
     from dlnotes.training.fine_tuning import (
         Phase,
         adapt_normalization,
@@ -61,8 +63,10 @@ if TYPE_CHECKING:
         transformer_step,
     )
     from dlnotes.training.tasks import Task, TaskFits, fit_tasks
+    from dlnotes.training.timing import StepCost, step_costs, time_all_reduce
     from dlnotes.training.translation import exact_match, translate
     from dlnotes.training.versions import Versions, fit_versions
+    from dlnotes.training.workers import fit_in_cluster, fit_on_workers
 
 __all__ = [
     "ActivationProbe",
@@ -74,6 +78,7 @@ __all__ = [
     "ExponentialDecay",
     "GradientProbe",
     "Interval",
+    "Job",
     "KeepBlocks",
     "LiveBar",
     "LiveProgress",
@@ -82,10 +87,12 @@ __all__ = [
     "OneCycle",
     "Phase",
     "PiecewiseConstantDecay",
+    "Place",
     "RangeTest",
     "RecurrentRuns",
     "RegressionScores",
     "ScheduledSampling",
+    "StepCost",
     "Task",
     "TaskFits",
     "Versions",
@@ -106,22 +113,30 @@ __all__ = [
     "find_learning_rate",
     "fine_tune",
     "fit_copies",
+    "fit_distributed",
+    "fit_in_cluster",
+    "fit_on_workers",
     "fit_recurrent",
     "fit_tasks",
     "fit_versions",
     "freeze_to",
     "generate",
     "language_model_step",
+    "load_trained",
     "mase",
+    "read_place",
     "recomputed_step",
     "restart",
     "row_losses",
     "seq2seq_step",
+    "shard",
     "sharpen",
     "skill",
     "soft_targets",
     "standard_callbacks",
     "step_by_step",
+    "step_costs",
+    "time_all_reduce",
     "track",
     "transformer_step",
     "translate",
@@ -135,6 +150,7 @@ WITH_KERAS = {
     "callbacks": ("LiveProgress", "MonitorCheck", "standard_callbacks"),
     "copies": ("Copies", "fit_copies"),
     "distillation": ("Distiller", "distillation_losses", "soft_targets"),
+    "distributed": ("Job", "fit_distributed", "load_trained", "shard"),
     "fine_tuning": (
         "Phase",
         "adapt_normalization",
@@ -151,8 +167,10 @@ WITH_KERAS = {
     "schedules": ("ExponentialDecay", "OneCycle", "PiecewiseConstantDecay", "WarmupCosineDecay"),
     "steps": ("language_model_step", "recomputed_step", "seq2seq_step", "transformer_step"),
     "tasks": ("Task", "TaskFits", "fit_tasks"),
+    "timing": ("StepCost", "step_costs", "time_all_reduce"),
     "translation": ("exact_match", "translate"),
     "versions": ("Versions", "fit_versions"),
+    "workers": ("fit_in_cluster", "fit_on_workers"),
 }
 
 

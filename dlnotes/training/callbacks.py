@@ -8,7 +8,14 @@ from typing import Any
 import keras
 
 from dlnotes.training.progress import LiveBar
-from dlnotes.validation import check_choice, check_float, check_int, check_path, received
+from dlnotes.validation import (
+    check_choice,
+    check_flag,
+    check_float,
+    check_int,
+    check_path,
+    received,
+)
 
 CHECKPOINT_NAME = "best.keras"
 LOGS_NAME = "logs"
@@ -177,8 +184,7 @@ def standard_callbacks(
             "`schedule` must be a Keras schedule, a function of epoch and rate, or None. "
             f"{received(schedule=schedule)}"
         )
-    if not isinstance(progress, bool):
-        raise TypeError(f"`progress` must be True or False. {received(progress=progress)}")
+    check_flag("progress", progress)
     bar = LiveProgress(label)
     callbacks: list[keras.callbacks.Callback] = [check]
     if schedule is not None:

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from dlnotes.validation import check_float, received
+from dlnotes.validation import check_flag, check_float, received
 
 
 def soft_targets(p: Any, temperature: float) -> Any:
@@ -111,10 +111,7 @@ class Distiller(keras.Model):
                 f"`Distiller` needs Keras on TensorFlow. {received(backend=keras.config.backend())}"
             )
         _check_pair(student, teacher)
-        if not isinstance(from_logits, bool):
-            raise TypeError(
-                f"`from_logits` must be True or False. {received(from_logits=from_logits)}"
-            )
+        check_flag("from_logits", from_logits)
         self.student, self.teacher, self.from_logits = student, teacher, from_logits
         self.temperature = check_float("temperature", temperature, low=0, open_low=True)
         self.label_weight = check_float("label_weight", label_weight, low=0, high=1)

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 
 from dlnotes.training.evaluation import TASKS
-from dlnotes.validation import check_choice, check_float, received
+from dlnotes.validation import check_choice, check_flag, check_float, received
 
 OUTPUT_ACTIVATION = {"regression": "linear", "binary": "sigmoid", "multiclass": "softmax"}
 
@@ -62,8 +62,7 @@ def compile_for(
     if not isinstance(model, keras.Model):
         raise TypeError(f"`model` must be a Keras model. {received(model=model)}")
     task = check_choice("task", task, TASKS)
-    if not isinstance(from_logits, bool):
-        raise TypeError(f"`from_logits` must be True or False. {received(from_logits=from_logits)}")
+    check_flag("from_logits", from_logits)
     if from_logits and task == "regression":
         raise ValueError(
             "`from_logits` must be False for regression, whose outputs are no scores of classes. "

@@ -7,7 +7,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from dlnotes.validation import check_array, check_choice, check_int, check_same_length, received
+from dlnotes.validation import (
+    check_array,
+    check_choice,
+    check_flag,
+    check_int,
+    check_same_length,
+    received,
+)
 
 
 class _Probe(keras.callbacks.Callback):
@@ -17,8 +24,7 @@ class _Probe(keras.callbacks.Callback):
         super().__init__()
         self.every = check_int("every", every, low=1)
         self.by = check_choice("by", by, ("epoch", "step"))
-        if not isinstance(training, bool):
-            raise TypeError(f"`training` must be True or False. {received(training=training)}")
+        check_flag("training", training)
         self.training = training
         self._when: list[int] = []
         self._records: list[dict[str, Any]] = []

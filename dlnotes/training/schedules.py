@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from dlnotes.validation import check_float, check_int, received
+from dlnotes.validation import check_flag, check_float, check_int, received
 
 register = keras.saving.register_keras_serializable(package="dlnotes")
 
@@ -55,8 +55,7 @@ class ExponentialDecay(keras.optimizers.schedules.ExponentialDecay):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        if not isinstance(staircase, bool):
-            raise TypeError(f"`staircase` must be True or False. {received(staircase=staircase)}")
+        check_flag("staircase", staircase)
         super().__init__(
             _check_rate("initial_learning_rate", initial_learning_rate),
             check_int("decay_steps", decay_steps, low=1),

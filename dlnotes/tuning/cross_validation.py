@@ -12,7 +12,7 @@ import numpy as np
 from dlnotes import runtime
 from dlnotes.training import track
 from dlnotes.tuning.output import no_retracing_warnings
-from dlnotes.validation import check_array, check_int, check_same_length, received
+from dlnotes.validation import check_array, check_flag, check_int, check_same_length, received
 
 
 @dataclass(frozen=True)
@@ -268,8 +268,7 @@ def _folds(y: np.ndarray, folds: int, stratify: bool, seed: int) -> np.ndarray:
     """Return the number of the fold that holds out each row."""
     from sklearn import model_selection
 
-    if not isinstance(stratify, bool):
-        raise TypeError(f"`stratify` must be True or False. {received(stratify=stratify)}")
+    check_flag("stratify", stratify)
     if stratify:
         splitter, classes = model_selection.StratifiedKFold, _classes(y, folds)
     else:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import math
 import os
-import pickle
 import queue
 import socket
 import sys
@@ -22,7 +21,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from concurrent import futures
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 import keras
 import keras_tuner
@@ -31,6 +30,7 @@ from keras_tuner.src.engine import conditions, metrics_tracking
 from keras_tuner.src.engine import oracle as oracle_module
 
 from dlnotes import runtime
+from dlnotes.processes import Stop, on_messages, receive_orders, run_child
 from dlnotes.tuning.oracles import PROJECT, RECORD_NAME, SearchSettings, make_tuner
 from dlnotes.tuning.search import run_search
 
@@ -46,47 +46,23 @@ SERVICE = "dlnotes.Search"
 
 def main() -> NoReturn:
     """Do what a starter orders through stdin; the entry point of chief and workers."""
-    source, reports = sys.stdin.buffer, os.dup(1)
-    os.dup2(2, 1)  # what libraries print is for the log
+    run_child(_follow)
+
+
+def _follow(source: BinaryIO, reports: TextIO) -> None:
+    import grpc
+
     conditions.print = lambda *_: None  # Keras Tuner prints a number for each condition it sends
-    size = source.read(8)
-    content = source.read(int.from_bytes(size, "big"))
-    if len(size) < 8 or len(content) < int.from_bytes(size, "big"):
-        os._exit(1)  # the starter is gone
-    code = 1
+    orders = receive_orders(source)
+    keras.config.set_floatx(orders["floatx"])
+    keras.config.set_image_data_format(orders["data_format"])
     try:
-        orders = pickle.loads(content)
-        keras.config.set_floatx(orders["floatx"])
-        keras.config.set_image_data_format(orders["data_format"])
         if orders["role"] == "chief":
-            _lead(orders, source, os.fdopen(reports, "w", encoding="utf-8"))
+            _lead(orders, source, reports)
         else:
             _work(orders, source)
-        code = 0
-    except BaseException as error:
-        traceback.print_exc()
-        words = str(error).strip() or type(error).__name__
-        if hasattr(error, "details"):  # a call to the chief
-            words = f"the chief answers no more: {error.details()}"
-        kind = "" if isinstance(error, _Stop) else f"{type(error).__name__}: "
-        print(f"Error: {kind}{' '.join(words.split())}", file=sys.stderr)
-    sys.stderr.flush()
-    os._exit(code)  # no waiting for threads of libraries
-
-
-class _Stop(RuntimeError):
-    """An end whose message says all."""
-
-
-def _listen(source: Any, hear: Callable[[dict[str, Any]], None], gone: Callable[[], None]) -> None:
-    """Call `hear` with each message of the starter, and `gone` when there can be none any more."""
-
-    def run() -> None:
-        for line in source:
-            hear(json.loads(line))
-        gone()
-
-    threading.Thread(target=run, daemon=True).start()
+    except grpc.RpcError as error:
+        raise Stop(f"the chief answers no more: {error.details()}") from error
 
 
 def _fingerprint(settings: SearchSettings) -> str:
@@ -117,10 +93,10 @@ def _lead(orders: dict[str, Any], source: Any, reports: TextIO) -> None:
     try:
         port = server.add_insecure_port(listen)
     except RuntimeError:
-        raise _Stop(f"the chief cannot listen at {listen}: the port is in use") from None
+        raise Stop(f"the chief cannot listen at {listen}: the port is in use") from None
     emit("address", address=f"{listen.rpartition(':')[0]}:{port}")
     desk = _Desk(settings, emit, expected=orders.get("workers", 0))
-    _listen(source, desk.hear, desk.leave)
+    on_messages(source, desk.hear, desk.leave)
     desk.open()
     protos.get_service_grpc().add_OracleServicer_to_server(desk, server)
     ask = grpc.unary_unary_rpc_method_handler(desk.ask)
@@ -394,7 +370,7 @@ class _Line:
         try:
             grpc.channel_ready_future(self.channel).result(timeout=patience)
         except grpc.FutureTimeoutError:
-            raise _Stop(f"no chief answers at {self.address} within {patience:g} s") from None
+            raise Stop(f"no chief answers at {self.address} within {patience:g} s") from None
 
     def ask(self, what: str, **facts: Any) -> Any:
         question = {"ask": what, "worker": self.name, "nonce": self.nonce, **facts}
@@ -413,13 +389,13 @@ def _work(orders: dict[str, Any], source: Any) -> None:
 
     settings, name, patience = orders["settings"], orders["name"], orders["patience"]
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
-    _listen(source, lambda message: answers.put(message["address"]), lambda: os._exit(1))
+    on_messages(source, lambda message: answers.put(message["address"]), lambda: os._exit(1))
     address = answers.get()  # no time limit: without a starter this process ends
     line = _Line(address, name)
     line.connect(patience)
     answer = line.ask("join", search=_fingerprint(settings))
     if "problem" in answer:
-        raise _Stop(f"{answer['problem']} ({address})")
+        raise Stop(f"{answer['problem']} ({address})")
     _check_shared(settings.directory, answer["token"], min(patience, SILENCE_S))
 
     def beat() -> None:
@@ -459,5 +435,5 @@ def _check_shared(directory: Path, token: str, patience: float) -> None:
             if json.loads(text).get("token") == token:
                 return
         if time.monotonic() > end:
-            raise _Stop(f"`directory` must be the chief's own, shared. Received: {directory}")
+            raise Stop(f"`directory` must be the chief's own, shared. Received: {directory}")
         time.sleep(PAUSE_S)

@@ -8,23 +8,20 @@ that ends, the starter is gone, even by SIGKILL, and the child ends too. What th
 """
 
 import contextlib
-import json
 import os
 import pickle
 import queue
 import re
-import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import keras
 
+from dlnotes.processes import Child, deaf_to_ctrl_c, shared_environment
 from dlnotes.tuning.oracles import SearchSettings
 from dlnotes.tuning.output import progress_stream
 from dlnotes.tuning.search import (
@@ -44,8 +41,7 @@ PAUSE_S = 0.2
 STOP_S = 5.0
 PATIENCE_S = 120.0
 ANY_PORT = "127.0.0.1:0"
-
-Listener = Callable[[dict[str, Any]], None]
+MEMBER = "dlnotes.tuning.members"  # what each process runs
 
 
 def parallel_search(
@@ -307,112 +303,6 @@ def _orders(settings: SearchSettings, data: Data) -> tuple[dict[str, Any], dict[
 
 # === The starter: it starts the processes, watches them and ends them ===
 
-# A fresh process, not a fork: TensorFlow does not survive one.
-_START = """
-from dlnotes.runtime import quiet_start
-with quiet_start():
-    from dlnotes.tuning import members
-members.main()
-"""
-
-
-class _Child:
-    """A process of ours: the pipe to it, its log, and what it reports.
-
-    Args:
-        name: Its name in the search.
-        log: The file for all that it writes.
-        orders: What it is to do.
-        env: Variables to set for it.
-        listener: Called with each report, from a thread of its own; None expects none.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        log: Path,
-        orders: dict[str, Any],
-        env: Mapping[str, str],
-        listener: Listener | None = None,
-    ) -> None:
-        self.name, self.log = name, log
-        self.seen_dead = False
-        path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)
-        group: dict[str, Any] = {"start_new_session": True}  # Ctrl-C reaches the starter alone
-        if os.name != "posix":
-            group = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
-        with log.open("wb") as file:
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START],
-                stdin=subprocess.PIPE,
-                stdout=file if listener is None else subprocess.PIPE,
-                stderr=file,
-                env={**os.environ, **env, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
-                **group,
-            )
-        content = pickle.dumps({**orders, "name": name})
-        self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._outbox.put(len(content).to_bytes(8, "big") + content)
-        # data may be more than a pipe holds, and the child reads it only when TensorFlow is loaded
-        threading.Thread(target=self._write, daemon=True).start()
-        if listener is not None:
-            threading.Thread(target=self._read, args=(listener,), daemon=True).start()
-
-    def _write(self) -> None:
-        with contextlib.suppress(OSError), self.process.stdin as pipe:
-            while (content := self._outbox.get()) is not None:
-                pipe.write(content)
-                pipe.flush()
-
-    def _read(self, listener: Listener) -> None:
-        with self.process.stdout as pipe:
-            for line in pipe:
-                with contextlib.suppress(ValueError):  # something else that was printed
-                    listener(json.loads(line))
-        listener({"event": "end of reports"})
-
-    def tell(self, **message: Any) -> None:
-        self._outbox.put(json.dumps(message).encode() + b"\n")
-
-    def hang_up(self) -> None:
-        """Close the pipe, which asks the child to end."""
-        self._outbox.put(None)
-
-    def kill(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.hang_up()
-
-    def last_words(self) -> str:
-        """Return how the process ended, and the end of its log."""
-        code = self.process.poll()
-        if code is None:
-            how = "still running"
-        elif code < 0:
-            with contextlib.suppress(ValueError):
-                code = f"{-code}, {signal.Signals(-code).name}"
-            how = f"killed by signal {code}"
-        else:
-            how = f"exit status {code}"
-        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
-        lines = [line.strip() for line in lines if line.strip()]
-        said = [line for line in lines if line.startswith("Error: ")][-1:] or lines[-2:]
-        return f"{self.name} ({how}): {' / '.join(said)[:600] or 'it wrote nothing'}"
-
-
-def _environment(workers: int) -> dict[str, str]:
-    """Return variables that make several processes share the processors and the GPU."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not Linux
-        cores = os.cpu_count() or 1
-    share = str(max(1, cores // max(1, workers)))
-    names = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
-    env = {name: share for name in (*names, "OPENBLAS_NUM_THREADS") if name not in os.environ}
-    # else the first worker would take all of the GPU's memory
-    return env | {"TF_FORCE_GPU_ALLOW_GROWTH": os.environ.get("TF_FORCE_GPU_ALLOW_GROWTH", "true")}
-
 
 def _conduct(
     directory: Path,
@@ -425,22 +315,25 @@ def _conduct(
     logs = directory / LOGS
     logs.mkdir(exist_ok=True)
     reports: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    children: list[_Child] = []
+    children: list[Child] = []
     over = False
     try:
         chief = None
         if chief_orders is not None:
-            env = {**_environment(8), "CUDA_VISIBLE_DEVICES": "-1"}  # it trains nothing
-            chief = _Child("chief", logs / "chief.log", chief_orders, env, reports.put)
+            env = {**shared_environment(8), "CUDA_VISIBLE_DEVICES": "-1"}  # it trains nothing
+            chief = Child(MEMBER, "chief", logs / "chief.log", chief_orders, env, reports.put)
             children.append(chief)
         workers = []
         for name in names:
-            worker = _Child(name, logs / f"{name}.log", worker_orders, _environment(len(names)))
+            worker = Child(
+                MEMBER, name, logs / f"{name}.log", worker_orders, shared_environment(len(names))
+            )
             children.append(worker)
             workers.append(worker)
             if chief is None:
                 worker.tell(address=worker_orders["address"])
         present: set[str] = set()
+        ended: set[str] = set()
         while True:
             board.show()
             for report in _waiting(reports):
@@ -462,8 +355,8 @@ def _conduct(
             if over:
                 break
             for worker in workers:
-                if worker.process.poll() is not None and not worker.seen_dead:
-                    worker.seen_dead = True
+                if worker.process.poll() is not None and worker.name not in ended:
+                    ended.add(worker.name)
                     code = worker.process.returncode
                     if code:
                         present.discard(worker.name)
@@ -471,7 +364,7 @@ def _conduct(
                         if chief is not None:
                             chief.tell(lost=worker.name, why=words)
                         board.note(words)
-            if workers and all(worker.seen_dead for worker in workers):
+            if workers and len(ended) == len(workers):
                 fine = any(worker.process.returncode == 0 for worker in workers)
                 if chief is None and fine:
                     over = True
@@ -483,7 +376,7 @@ def _conduct(
                         f"{whose} ended before the search did: {listed}. Logs: {logs}"
                     )
     finally:
-        with _deaf_to_ctrl_c():
+        with deaf_to_ctrl_c():
             _end(children, leaving=over)
 
 
@@ -497,7 +390,7 @@ def _waiting(reports: "queue.SimpleQueue[dict[str, Any]]") -> list[dict[str, Any
     return found
 
 
-def _end(children: list[_Child], *, leaving: bool) -> None:
+def _end(children: list[Child], *, leaving: bool) -> None:
     """End processes; give time to the chief, who may be writing its state, or to all who leave."""
     end = time.monotonic() + STOP_S
     for child in children:
@@ -509,21 +402,6 @@ def _end(children: list[_Child], *, leaving: bool) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.process.wait(max(0.0, end - time.monotonic()))
         child.kill()
-
-
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Keep a second Ctrl-C from leaving children behind; only the main thread can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
-    before = {n: signal.signal(n, signal.SIG_IGN) for n in numbers if n is not None}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 # === What is shown ===

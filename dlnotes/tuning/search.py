@@ -41,6 +41,7 @@ from dlnotes.tuning.output import no_retracing_warnings, progress_stream
 from dlnotes.validation import (
     check_array,
     check_choice,
+    check_flag,
     check_int,
     check_path,
     check_same_length,
@@ -398,8 +399,7 @@ def open_directory(settings: SearchSettings, *, resume: bool) -> Opened:
         ValueError: If the directory is a file, is in use and `resume` is False, or holds no search
             or another one.
     """
-    if not isinstance(resume, bool):
-        raise TypeError(f"`resume` must be True or False. {received(resume=resume)}")
+    check_flag("resume", resume)
     directory = settings.directory
     shown = received(directory=str(directory))
     if directory.exists() and not directory.is_dir():

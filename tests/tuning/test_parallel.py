@@ -18,6 +18,7 @@ import pytest
 from contracts import Refusal, check_docstring, check_refusals
 from test_search import DATA, Tiny, same, tree
 
+from dlnotes import processes
 from dlnotes.runtime import quiet_start
 
 with quiet_start():
@@ -193,7 +194,7 @@ LEADS = 'emit("address", address="h:1"); emit("joined", worker="w"); '
 
 
 def conduct(tmp_path, monkeypatch, chief, worker, *, names=("w",), board=None):
-    monkeypatch.setattr(parallel, "_START", CHILD)
+    monkeypatch.setattr(processes, "_START", CHILD)
     chief = chief and {"role": "chief", "chief": chief}
     orders = {"role": "worker", "worker": worker, "address": "h:1"}
     board = board or parallel._Board()
@@ -268,9 +269,6 @@ def test_ctrl_c_ends_the_children_and_a_second_one_does_not_help_them(tmp_path, 
         conduct(tmp_path, monkeypatch, LEADS + "hear()", "time.sleep(60)", board=Interrupting())
     assert len(seen) == 2
     assert not any(psutil.pid_exists(pid) for pid in seen)
-    with parallel._deaf_to_ctrl_c():
-        os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
 
 
 def test_only_own_processes_are_ended(tmp_path, monkeypatch):
@@ -280,16 +278,6 @@ def test_only_own_processes_are_ended(tmp_path, monkeypatch):
             conduct(tmp_path, monkeypatch, None, "os._exit(2)")
         assert stranger.poll() is None
         stranger.kill()
-
-
-def test_workers_share_the_processors(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(8), raising=False)
-    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "5")
-    found = parallel._environment(3)
-    assert found["TF_NUM_INTRAOP_THREADS"] == "2"
-    assert "OMP_NUM_THREADS" not in found, "what is set stays"
-    assert parallel._environment(20)["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
 # === The chief, in this process ===
@@ -538,7 +526,7 @@ def test_what_cannot_be_done_is_refused_before_anything_starts(tmp_path, monkeyp
         options = {**OPTIONS, "directory": tmp_path, "address": "h:1", **options}
         join_search(Tiny(), DATA, **options)
 
-    monkeypatch.setattr(parallel, "_START", "not Python")
+    monkeypatch.setattr(processes, "_START", "not Python")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
