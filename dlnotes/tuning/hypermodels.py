@@ -18,7 +18,7 @@ from dlnotes import runtime
 from dlnotes.models import build_mlp, build_rnn_classifier, build_small_cnn
 from dlnotes.models.arguments import check_activation, check_input_shape
 from dlnotes.training import compile_for
-from dlnotes.validation import check_choice, check_float, check_int, received
+from dlnotes.validation import check_choice, check_flag, check_float, check_int, received
 
 OPTIMIZERS = ("adam", "sgd", "rmsprop", "adamw")
 DEFAULT_RATE = 1e-3
@@ -282,7 +282,9 @@ class HyperCNN(HyperClassifier):
         self.kernel_sizes = check_choices("kernel_sizes", kernel_sizes, positive)
         self.dense_units = check_choices("dense_units", dense_units, not_negative)
         self.dropout = check_choices("dropout", dropout, share)
-        self.batch_normalization = check_choices("batch_normalization", batch_normalization, flag)
+        self.batch_normalization = check_choices(
+            "batch_normalization", batch_normalization, check_flag
+        )
         # the builder refuses what is wrong, now: a picture that is too small for the most blocks
         build_small_cnn(self.input_shape, self.num_classes, filters=(1,) * max(self.num_blocks))
 
@@ -355,7 +357,7 @@ class HyperRNN(HyperClassifier):
         )
         self.units = check_choices("units", units, positive)
         self.num_layers = check_choices("num_layers", num_layers, positive)
-        self.bidirectional = check_choices("bidirectional", bidirectional, flag)
+        self.bidirectional = check_choices("bidirectional", bidirectional, check_flag)
         self.embedding_sizes = check_choices("embedding_sizes", embedding_sizes, positive)
         self.dropout = check_choices("dropout", dropout, share)
 
@@ -455,11 +457,6 @@ def not_negative(name: str, value: Any) -> int:
 def share(name: str, value: Any) -> float:
     """Check one choice: a number in [0, 1)."""
     return check_float(name, value, low=0, high=1, open_high=True)
-
-
-def flag(name: str, value: Any) -> bool:
-    """Check one choice: True or False."""
-    return check_choice(name, value, (False, True))
 
 
 def _got(name: str, value: Any) -> str:

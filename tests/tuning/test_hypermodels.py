@@ -201,10 +201,10 @@ def test_refusals_of_each():
         (HyperCNN, mlp, {}, ValueError, "`input_shape` must be .height, width, channels"),
         (HyperCNN, cnn, {"num_blocks": (2, 4)}, ValueError, "`input_shape` must be at least 16"),
         (HyperCNN, cnn, {"dropout": (1.0,)}, ValueError, "`dropout` must be a finite number"),
-        (HyperCNN, cnn, {"batch_normalization": (1,)}, ValueError, "`batch_normalization` must be"),
+        (HyperCNN, cnn, {"batch_normalization": (1,)}, TypeError, "`batch_normalization` must be"),
         (HyperRNN, (1, 2), {}, ValueError, "`vocab_size` must be an integer >= 2"),
         (HyperRNN, rnn, {"cells": ("elman",)}, ValueError, "`cells` must be one of 'lstm'"),
-        (HyperRNN, rnn, {"bidirectional": ("x",)}, ValueError, "`bidirectional` must be one of"),
+        (HyperRNN, rnn, {"bidirectional": ("x",)}, TypeError, "`bidirectional` must be True or"),
     ]
     for space, args, kwargs, error, match in cases:
         check_refusals(space, [Refusal(args, kwargs, error, match)])
