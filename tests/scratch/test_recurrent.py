@@ -11,7 +11,7 @@ from dlnotes.scratch import (
     Cell,
     SimpleRNNCell,
     StackedRNN,
-    gradient_error,
+    numerical_gradient,
     spectral_radius,
 )
 
@@ -185,6 +185,12 @@ def test_two_steps_by_hand():
     np.testing.assert_array_equal(layer.state_gradients[0][0, :, 0], [3, 1 + 0.5 * 10, 10])
 
 
+def slopes_agree(f, gradient, x):
+    """Compare with measured slopes, which rounding moves by about 1e-9, also where they vanish."""
+    gap = np.abs(gradient - numerical_gradient(f, x)).max()
+    return gap < 1e-6 * np.abs(gradient).max() + 1e-8
+
+
 @settings(max_examples=12, deadline=None)
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3)),
@@ -208,14 +214,14 @@ def test_gradients_agree_with_finite_differences(shape, units, seed, backwards, 
     loss()
     x_gradient = layer.backward(gradient, tuple(end))
     found = [*layer.initial_gradients, *layer.gradients]
-    assert gradient_error(lambda v: loss(x=v), x_gradient, x) < 1e-6
-    assert gradient_error(lambda v: loss(start=(v,)), found[0], start[0]) < 1e-6
+    assert slopes_agree(lambda v: loss(x=v), x_gradient, x)
+    assert slopes_agree(lambda v: loss(start=(v,)), found[0], start[0])
     for i, right in enumerate(weights):
 
         def nudged(v, i=i):
             return loss(weights=[v if k == i else w for k, w in enumerate(weights)])
 
-        assert gradient_error(nudged, found[1 + i], right) < 1e-6
+        assert slopes_agree(nudged, found[1 + i], right)
         cell.weights = weights
 
 
